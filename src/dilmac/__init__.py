@@ -1,0 +1,17 @@
+"""dilmaç: the whole life of a Turkish language model, and the passage between its stages.
+
+Each stage is one function that takes one Config and returns an Artifact (or Figures). The
+functions live in their rooms (`from dilmac.tokenizer import train_tokenizer`); this page
+names them once.
+
+    corpus      build_corpus(CorpusConfig)
+    tokenizer   train_tokenizer(TokenizerConfig), compare_tokenizers(CompareConfig)
+    training    pretrain(PretrainConfig), finetune(FinetuneConfig)
+    evaluate    evaluate(EvaluateConfig)
+    export      export_gguf(GgufConfig)
+    serve       chat(ChatConfig)
+    recipe      run_recipe(RecipeConfig)
+    quickstart  quickstart(QuickstartConfig)
+"""
+
+__version__ = "0.1.0"

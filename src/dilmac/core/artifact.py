@@ -1,0 +1,326 @@
+"""What a stage makes: a folder that the rest of the world can open, plus `artifact.json`.
+
+A folder is written beside its place as `.NAME.partial` and renamed when it is whole, so a
+folder that has its final name is complete, always. The same command on a complete artifact
+does nothing; with other inputs or settings it refuses and names `--force`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ValidationError
+
+from dilmac.core.config import StageConfig
+from dilmac.core.errors import ArtifactError, InputError, disk_full_explained
+from dilmac.core.files import sha256_of, write_json
+from dilmac.core.machine import machine, versions
+from dilmac.core.progress import say
+
+SCHEMA_VERSION = 1
+MANIFEST = "artifact.json"
+REQUEST = "request.json"
+# Files that hold times of day: not part of an artifact's digest.
+VOLATILE = frozenset({MANIFEST, "events.jsonl", "report.html"})
+
+Figures = dict[str, Any]
+
+
+class InputRecord(BaseModel):
+    """An input by its content: two machines with the same bytes have the same record."""
+
+    name: str
+    sha256: str
+    num_bytes: int
+
+
+class FileRecord(BaseModel):
+    """One file of an artifact."""
+
+    num_bytes: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """The content of `artifact.json`. Everything outside `run` is the same on every repetition."""
+
+    kind: str
+    schema_version: int
+    config: dict[str, Any]
+    inputs: dict[str, list[InputRecord]]
+    seed: int
+    figures: Figures
+    files: dict[str, FileRecord]
+    digest: str
+    run: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A complete artifact folder and what `artifact.json` says of it."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def figures(self) -> Figures:
+        return self.manifest.figures
+
+
+@dataclass
+class Build:
+    """An artifact being made. Write into `path`, then `finish`.
+
+    `done` is the complete artifact where nothing is left to do; `resumed` says that `path`
+    holds what an interrupted run of the same request left there.
+    """
+
+    path: Path
+    out: Path
+    request: dict[str, Any]
+    seed: int
+    done: Artifact | None = None
+    resumed: bool = False
+    started: float = field(default_factory=time.time)
+
+    def finish(self, figures: Figures, **timings: Any) -> Artifact:
+        """Write `artifact.json` and give the folder its final name.
+
+        `figures` repeat exactly on a repeated run; `timings` (seconds, rates, device) need not.
+        """
+        (self.path / REQUEST).unlink(missing_ok=True)
+        files = record_files(self.path)
+        manifest = Manifest(
+            **self.request,
+            seed=self.seed,
+            figures=figures,
+            files=files,
+            digest=digest_of(files),
+            run={
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                "wall_seconds": round(time.time() - self.started, 3),
+                **timings,
+                "machine": machine(),
+                "versions": versions(),
+            },
+        )
+        write_json(self.path / MANIFEST, manifest.model_dump(mode="json"))
+        _replace_folder(self.path, self.out)
+        self.done = Artifact(self.out, manifest)
+        return self.done
+
+
+def record_files(folder: Path) -> dict[str, FileRecord]:
+    """Size and SHA-256 of every file below `folder` that repeats exactly."""
+    records = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name not in VOLATILE:
+            records[name] = FileRecord(num_bytes=path.stat().st_size, sha256=sha256_of(path))
+    return records
+
+
+def digest_of(files: dict[str, FileRecord]) -> str:
+    """One SHA-256 over the names and contents of an artifact."""
+    lines = "".join(f"{name}\0{record.sha256}\n" for name, record in sorted(files.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _replace_folder(new: Path, final: Path) -> None:
+    old = final.with_name(f".{final.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if final.exists():
+        os.replace(final, old)
+    os.replace(new, final)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def open_artifact(path: Path, kind: str | None = None) -> Artifact:
+    """Read a complete artifact and check that its files are there with the recorded sizes.
+
+    Raises:
+        InputError: there is no such folder, or it is no artifact of that kind.
+        ArtifactError: a file is missing or has another size.
+    """
+    if not path.is_dir():
+        raise InputError("no such folder", where=path, mend=_how_to_make(kind))
+    manifest_path = path / MANIFEST
+    if not manifest_path.is_file():
+        raise InputError(
+            f"no {MANIFEST} in it: not made by dilmac", where=path, mend=_how_to_make(kind)
+        )
+    try:
+        manifest = Manifest.model_validate_json(manifest_path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise ArtifactError("damaged", where=manifest_path, mend="make the artifact again") from error
+    if kind and manifest.kind != kind:
+        raise InputError(f"holds a {manifest.kind}, not a {kind}", where=path, mend=_how_to_make(kind))
+    for name, record in manifest.files.items():
+        file = path / name
+        if not file.is_file() or file.stat().st_size != record.num_bytes:
+            found = "is missing" if not file.is_file() else "has another size than recorded"
+            raise ArtifactError(found, where=file, mend="make the artifact again with --force")
+    return Artifact(path, manifest)
+
+
+def _how_to_make(kind: str | None) -> str | None:
+    verbs = {"corpus": "dilmac corpus build", "tokenizer": "dilmac tokenizer train"}
+    return f"make one with `{verbs[kind]}`" if kind in verbs else None
+
+
+def input_record(path: Path) -> InputRecord:
+    """Name, content hash and size of an input: a file, an artifact, or any other folder.
+
+    Raises:
+        InputError: nothing is there.
+    """
+    if path.is_file():
+        return InputRecord(
+            name=path.name, sha256=sha256_of(path), num_bytes=path.stat().st_size
+        )
+    if (path / MANIFEST).is_file():
+        manifest = open_artifact(path).manifest
+        files, digest = manifest.files, manifest.digest
+    elif path.is_dir():
+        files = record_files(path)
+        digest = digest_of(files)
+    else:
+        raise InputError("no such file or folder", where=path)
+    size = sum(record.num_bytes for record in files.values())
+    return InputRecord(name=path.name, sha256=digest, num_bytes=size)
+
+
+@contextmanager
+def building(
+    kind: str,
+    config: StageConfig,
+    inputs: dict[str, list[Path]],
+    *,
+    force: bool = False,
+    resumable: bool = False,
+) -> Iterator[Build]:
+    """Make the artifact `config.out`, whole or not at all.
+
+    The block looks at `build.done` first. `inputs` maps the Config's input fields to their
+    files and folders. What a failed or killed block left is kept where the stage is
+    `resumable`, and removed otherwise.
+
+    Raises:
+        ArtifactError: `out` is in use, is no artifact, or was made from other inputs.
+        DiskFullError: the disk ran full.
+    """
+    out = config.out
+    records = {name: [input_record(path) for path in paths] for name, paths in inputs.items()}
+    request = {
+        "kind": kind,
+        "schema_version": SCHEMA_VERSION,
+        "config": config.record(set(inputs)),
+        "inputs": {name: [r.model_dump() for r in rows] for name, rows in records.items()},
+    }
+    partial = out.with_name(f".{out.name}.partial")
+    with _locked(out), disk_full_explained(out):
+        build = Build(partial, out, request, config.seed)
+        build.done = None if force else _already_made(out, request)
+        if build.done:
+            say(f"{out}: complete, nothing to do")
+            yield build
+            return
+        _refuse_foreign(out)
+        build.resumed = _prepare(partial, request, resumable=resumable, force=force)
+        try:
+            yield build
+        except BaseException:
+            if not resumable:
+                shutil.rmtree(partial, ignore_errors=True)
+            raise
+        if build.done is None:
+            raise AssertionError(f"{kind}: the block ended without build.finish()")
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    name = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:32]
+    owner = getattr(os, "getuid", lambda: 0)()
+    lock = FileLock(Path(tempfile.gettempdir()) / f"dilmac-{owner}-{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ArtifactError(
+            "another dilmac is writing it", where=out, mend="wait for it, or choose another --out"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _already_made(out: Path, request: dict[str, Any]) -> Artifact | None:
+    if not (out / MANIFEST).is_file():
+        return None
+    artifact = open_artifact(out)
+    there = artifact.manifest.model_dump(mode="json", include=set(request))
+    differences = list(_differences(there, request))
+    if not differences:
+        return artifact
+    raise ArtifactError(
+        f"was made with other inputs or settings ({'; '.join(differences[:3])})",
+        where=out,
+        mend="choose another --out, or give --force to make it again",
+    )
+
+
+def _differences(there: Any, here: Any, name: str = "") -> Iterator[str]:
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in sorted(there.keys() | here.keys()):
+            yield from _differences(there.get(key), here.get(key), f"{name}.{key}".lstrip("."))
+    elif there != here and name.startswith("inputs."):
+        yield f"{name.removeprefix('inputs.')} has other content"
+    elif there != here:
+        yield f"{name.removeprefix('config.')} was {there!r}, now {here!r}"
+
+
+def _refuse_foreign(out: Path) -> None:
+    if out.is_file():
+        raise ArtifactError("is a file", where=out, mend="give a folder's name to --out")
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+        raise ArtifactError(
+            "is not empty and was not made by dilmac",
+            where=out,
+            mend="choose another --out; nothing there was touched",
+        )
+
+
+def _prepare(partial: Path, request: dict[str, Any], *, resumable: bool, force: bool) -> bool:
+    """Lay out the partial folder; true where an interrupted run of this request goes on."""
+    left = partial / REQUEST
+    if partial.exists() and resumable and not force and left.is_file():
+        try:
+            there = json.loads(left.read_text(encoding="utf-8"))
+        except json.JSONDecodeError:
+            there = None
+        if there == request:
+            return True
+        if there is not None:
+            differences = "; ".join(list(_differences(there, request))[:3])
+            raise ArtifactError(
+                f"holds an interrupted run with other inputs or settings ({differences})",
+                where=partial,
+                mend="repeat that run's command to go on with it, or give --force to start anew",
+            )
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    write_json(left, request)
+    return False

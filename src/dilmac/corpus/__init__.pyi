@@ -1,0 +1,2 @@
+from .config import CorpusConfig as CorpusConfig
+from .pipeline import build_corpus as build_corpus

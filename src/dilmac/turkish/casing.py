@@ -1,0 +1,20 @@
+"""Turkish casing: İ ↔ i and I ↔ ı, which `str.lower` and `str.upper` get wrong.
+
+`"İ".lower()` is two code points (i and U+0307) and `"I".lower()` is i, so DİYARBAKIR grows by
+a character and IŞIK becomes işik.
+"""
+
+from __future__ import annotations
+
+_LOWER = str.maketrans({"İ": "i", "I": "ı"})
+_UPPER = str.maketrans({"i": "İ", "ı": "I"})
+
+
+def lower(text: str) -> str:
+    """Lower case by the rules of Turkish: `lower("IŞIK İYİ") == "ışık iyi"`."""
+    return text.translate(_LOWER).lower()
+
+
+def upper(text: str) -> str:
+    """Upper case by the rules of Turkish: `upper("ışık iyi") == "IŞIK İYİ"`."""
+    return text.translate(_UPPER).upper()
