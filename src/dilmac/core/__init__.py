@@ -33,9 +33,11 @@ from dilmac.core.files import (
     write_json,
     written_whole,
 )
+from dilmac.core.machine import machine, num_cpus, versions
 from dilmac.core.pages import Page, figure_html
 from dilmac.core.progress import Events, Steps, console, read_events, say
 from dilmac.core.shards import SPLITS, ShardWriter, count_text_bytes, read_documents, read_texts
+from dilmac.core.texts import read_measured_texts
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -69,15 +71,19 @@ __all__ = [
     "figure_html",
     "file_format",
     "input_record",
+    "machine",
+    "num_cpus",
     "open_artifact",
     "read_documents",
     "read_events",
     "read_lines",
+    "read_measured_texts",
     "read_table",
     "read_texts",
     "say",
     "sha256_of",
     "unknown_key",
+    "versions",
     "write_json",
     "written_whole",
 ]

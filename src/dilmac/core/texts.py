@@ -1,0 +1,88 @@
+"""Texts to measure on, read strictly: what is wrong is an error with its file and line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from dilmac.core.errors import InputError
+from dilmac.core.files import expand_inputs, file_format, read_lines, read_table
+
+
+def read_measured_texts(
+    patterns: Iterable[str | Path], text_field: str = "text", max_bytes: int | None = None
+) -> Iterator[str]:
+    """Texts of files in order, up to `max_bytes` of UTF-8: JSONL and parquet records, or the
+    paragraphs (up to an empty line) of a text file.
+
+    Raises:
+        InputError: a file is missing, damaged or empty; a line is no JSON or has no text.
+    """
+    left = max_bytes
+    for path in expand_inputs(patterns):
+        num_texts = 0
+        for text in _texts_of(path, text_field):
+            num_texts += 1
+            if left is not None:
+                left -= len(text.encode())
+                if left < 0:
+                    return
+            yield text
+        if not num_texts:
+            raise InputError("holds no text", where=path)
+
+
+def _texts_of(path: Path, text_field: str) -> Iterator[str]:
+    kind = file_format(path)
+    if kind == "parquet":
+        for number, values in read_table(path, [text_field]):
+            yield _checked(values[text_field], f"{path}:{number}", [text_field])
+    elif kind == "jsonl":
+        for line in read_lines(path):
+            where = f"{path}:{line.number}"
+            if line.data is None or line.data.strip():
+                values = _object(line.data, where)
+                yield _checked(values.get(text_field), where, list(values))
+    else:
+        yield from _paragraphs(path)
+
+
+def _object(data: bytes | None, where: str) -> dict[str, object]:
+    try:
+        values = json.loads(data) if data is not None else None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"no JSON ({error})", where=where) from error
+    if not isinstance(values, dict):
+        raise InputError("no JSON object", where=where)
+    return values
+
+
+def _checked(text: object, where: str, fields: list[str]) -> str:
+    if not isinstance(text, str):
+        raise InputError("no text", where=where, mend=f"fields there: {', '.join(fields)}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"a lone surrogate at character {error.start}", where=where) from error
+    return text
+
+
+def _paragraphs(path: Path) -> Iterator[str]:
+    parts: list[str] = []
+    for line in read_lines(path):
+        try:
+            text = (line.data or b"").decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"no UTF-8 ({error.reason})",
+                where=f"{path}:{line.number}",
+                mend="`dilmac corpus build` reads and repairs other encodings",
+            ) from error
+        if text.strip():
+            parts.append(text)
+        elif parts:
+            yield "\n".join(parts)
+            parts = []
+    if parts:
+        yield "\n".join(parts)

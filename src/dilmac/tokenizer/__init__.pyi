@@ -1,0 +1,14 @@
+from .chat import CHAT_TEMPLATE as CHAT_TEMPLATE
+from .chat import EncodedChat as EncodedChat
+from .chat import Message as Message
+from .chat import encode_chat as encode_chat
+from .config import CompareConfig as CompareConfig
+from .config import TokenizerConfig as TokenizerConfig
+from .encode import Tokenizer as Tokenizer
+from .encode import copy_tokenizer as copy_tokenizer
+from .measure import compare_tokenizers as compare_tokenizers
+from .special import END_OF_TEXT as END_OF_TEXT
+from .special import IM_END as IM_END
+from .special import IM_START as IM_START
+from .special import PAD as PAD
+from .train import train_tokenizer as train_tokenizer

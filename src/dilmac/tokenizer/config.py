@@ -1,0 +1,40 @@
+"""Settings of `dilmac tokenizer train` and `dilmac tokenizer compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from dilmac.core import Config, StageConfig
+
+
+class TokenizerConfig(StageConfig):
+    """Train a lossless SentencePiece BPE and convert it, id for id, to Hugging Face's format."""
+
+    corpus: Path = Field(description="corpus artifact; its train split is read")
+    vocab_size: int | Literal["auto"] = Field(
+        32000, description="number of rows, control and byte tokens included; auto fits it to the text"
+    )
+    character_coverage: float = Field(
+        0.9995, gt=0.9, le=1, description="share of characters with a piece of their own [0-1]"
+    )
+    split_digits: bool = Field(True, description="each digit is a piece of its own")
+    max_piece_length: int = Field(24, ge=2, description="longest piece [characters]")
+    max_text_bytes: int = Field(
+        200_000_000,
+        ge=1000,
+        description="text that training reads at most; a larger corpus is sampled by hash [bytes]",
+    )
+
+
+class CompareConfig(Config):
+    """Count what tokenizers make of the same texts."""
+
+    inputs: tuple[str, ...] = Field(min_length=1, description="text files (.txt .md .jsonl .parquet)")
+    tokenizer: tuple[str, ...] = Field(
+        min_length=1, description="tokenizer folder; repeat the flag, the first is the baseline"
+    )
+    text_field: str = Field("text", description="field that holds the text in JSONL and parquet")
+    max_text_bytes: int = Field(10_000_000, ge=1, description="text to read at most [bytes]")
