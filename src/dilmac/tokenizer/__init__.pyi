@@ -12,3 +12,6 @@ from .special import IM_END as IM_END
 from .special import IM_START as IM_START
 from .special import PAD as PAD
 from .train import train_tokenizer as train_tokenizer
+from .convert import Piece as Piece
+from .convert import PieceType as PieceType
+from .convert import read_pieces as read_pieces

@@ -16,8 +16,8 @@ from typing import Any
 
 import tokenizers
 
-from dilmac.core import DilmacError, InputError
-from dilmac.tokenizer.special import SPACE_MARK
+from dilmac.core import InputError
+from dilmac.tokenizer.special import END_OF_TEXT, SPACE_MARK
 
 MODEL_FILE = "tokenizer.model"
 TOKENIZER_FILES = (
@@ -93,6 +93,31 @@ class Tokenizer:
             )
         return self._control[token]
 
+    @property
+    def document_start_id(self) -> int:
+        """Id that stands before a document: what ends the one before it, or a bos.
+
+        Raises:
+            InputError: the tokenizer has neither.
+        """
+        for token in (END_OF_TEXT, "<|begin_of_text|>", "<bos>", "<s>", "</s>"):
+            if token in self._control:
+                return self._control[token]
+        raise InputError("the tokenizer has no end-of-text token", where=self.folder)
+
+    def require_fit(self, num_rows: int) -> None:
+        """Refuse to serve a model whose embedding has only `num_rows` rows.
+
+        Raises:
+            InputError: the vocabulary is larger than the model's.
+        """
+        if len(self) > num_rows:
+            raise InputError(
+                f"the model has {num_rows} rows, the tokenizer {len(self)}",
+                where=self.folder,
+                mend="use the tokenizer that the model was trained with",
+            )
+
     def encode(self, text: str) -> list[int]:
         """Ids of a text; decoding them gives the text back, every character of it."""
         if SPACE_MARK not in text or not self._is_sentencepiece:
@@ -151,16 +176,3 @@ class Tokenizer:
 
         return gigatoken.Tokenizer.from_sentencepiece(self.folder / MODEL_FILE)
 
-
-def require_fit(tokenizer: Tokenizer, num_rows: int, where: Path) -> None:
-    """Refuse a tokenizer whose ids a model of `num_rows` embedding rows does not have.
-
-    Raises:
-        DilmacError: the vocabulary is larger than the model's.
-    """
-    if len(tokenizer) > num_rows:
-        raise DilmacError(
-            f"the model has {num_rows} rows, the tokenizer {len(tokenizer)}",
-            where=where,
-            mend="use the tokenizer that the model was trained with",
-        )

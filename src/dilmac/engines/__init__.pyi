@@ -1,0 +1,6 @@
+from .client import Completion as Completion
+from .client import Engine as Engine
+from .interface import EngineSpec as EngineSpec
+from .interface import Sampling as Sampling
+from .interface import Token as Token
+from .interface import engine_for as engine_for

@@ -1,0 +1,96 @@
+"""What every engine takes and gives, on both sides of the socket.
+
+Messages are JSON objects, one a line, over a loopback socket that the child opens with a one-time
+key. To the child: `generate`, `cancel`, `tokenize`, `detokenize`, `score`. From it: `ready`,
+`token`, `done`, `result`, `error`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from pydantic import Field
+
+from dilmac.core import Config, InputError
+
+EngineKind = Literal["transformers", "llamacpp"]
+
+KEY_VARIABLE = "DILMAC_ENGINE_KEY"
+
+
+class EngineSpec(Config):
+    """Which engine runs which model."""
+
+    kind: EngineKind
+    model: Path
+    context: int | None = Field(None, ge=8, description="window [tokens]; the model's by default")
+    threads: int | None = Field(None, ge=1, description="threads; the usable cores by default")
+
+
+class Sampling(Config):
+    """How the next token is chosen. Temperature 0 takes the most probable one."""
+
+    max_tokens: int = Field(256, ge=1, description="tokens to generate at most [tokens]")
+    temperature: float = Field(0.7, ge=0, le=5, description="0 is greedy")
+    top_k: int = Field(40, ge=0, description="only the k most probable tokens; 0 takes all")
+    top_p: float = Field(0.95, gt=0, le=1, description="only the most probable tokens of this mass")
+    seed: int = Field(42, ge=0, lt=2**32, description="seed of the choice")
+    stop_ids: tuple[int, ...] = Field((), description="ids that end the answer and are not given out")
+
+
+class Token(Config):
+    """One generated token and the model's log-probability for it [nats]."""
+
+    id: int
+    logprob: float
+
+
+FinishReason = Literal["stop", "length", "cancelled"]
+
+
+class Backend(Protocol):
+    """What an engine implements inside its process. Every method may be called from a thread."""
+
+    def facts(self) -> dict[str, Any]:
+        """Context [tokens] and vocabulary size."""
+        ...
+
+    def generate(
+        self, prompt: list[int], sampling: Sampling, is_cancelled: Any
+    ) -> Iterator[Token | FinishReason]:
+        """Tokens one by one, and why it ended as the last item."""
+        ...
+
+    def tokenize(self, texts: list[str]) -> list[list[int]]:
+        """Ids of texts as content: no control token is read into them."""
+        ...
+
+    def detokenize(self, ids: list[int]) -> str:
+        """Text of ids, control tokens left out."""
+        ...
+
+    def score(self, ids: list[int], top: int) -> list[list[tuple[int, float]]]:
+        """For every position but the last, teacher-forced: the `top` next tokens and their
+        log-probabilities, most probable first. Item i predicts `ids[i + 1]`."""
+        ...
+
+
+def engine_for(model: Path) -> EngineSpec:
+    """The engine that a path asks for: llama.cpp for a GGUF (or a folder with one), else
+    transformers.
+
+    Raises:
+        InputError: nothing is there, or neither a GGUF nor a model folder.
+    """
+    if model.is_file() and model.suffix == ".gguf":
+        return EngineSpec(kind="llamacpp", model=model)
+    if model.is_dir():
+        ggufs = sorted(model.glob("*.gguf"))
+        if ggufs:
+            return EngineSpec(kind="llamacpp", model=ggufs[0])
+        if (model / "config.json").is_file():
+            return EngineSpec(kind="transformers", model=model)
+    found = "is neither a GGUF nor a model folder" if model.exists() else "no such model"
+    raise InputError(found, where=model, mend="give a folder with config.json, or a .gguf")

@@ -1,0 +1,184 @@
+"""The llama.cpp engine: a GGUF, run by xllamacpp's server object inside the child process.
+
+The server's HTTP side listens on a random loopback port behind a random key; only this process
+uses it, for what the object itself does not offer (tokenize, detokenize).
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import secrets
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gguf
+import xllamacpp
+
+from dilmac.core import DilmacError, InputError, num_cpus
+from dilmac.engines.interface import EngineSpec, FinishReason, Sampling, Token
+
+MAX_DEFAULT_CONTEXT = 8192  # a model's own may be 262,144, with a cache of gigabytes
+HTTP_SECONDS = 600
+
+
+class LlamaCpp:
+    """A GGUF file run by llama.cpp on the CPU (or the GPU, if xllamacpp was built for it)."""
+
+    def __init__(self, spec: EngineSpec):
+        header = _read_header(spec.model)
+        if header["model"] != "llama":
+            raise InputError(
+                f"the GGUF's tokenizer is {header['model']!r}; only SentencePiece ('llama') is read",
+                where=spec.model,
+            )
+        self.byte_ids: dict[int, int] = header["byte_ids"]
+        self.byte_values = {row: value for value, row in self.byte_ids.items()}
+        self.num_rows = header["num_rows"]
+        self.context = spec.context or min(header["context"], MAX_DEFAULT_CONTEXT)
+        self.key = secrets.token_hex(32)
+        self.server = xllamacpp.Server(self._parameters(spec))
+
+    def _parameters(self, spec: EngineSpec) -> Any:
+        parameters = xllamacpp.CommonParams()
+        parameters.model.path = str(spec.model)
+        parameters.n_ctx = self.context
+        parameters.n_parallel = 1
+        parameters.cpuparams.n_threads = spec.threads or num_cpus()
+        parameters.cpuparams_batch.n_threads = spec.threads or num_cpus()
+        parameters.api_keys = [self.key]
+        parameters.warmup = False
+        parameters.verbosity = 0
+        return parameters
+
+    def facts(self) -> dict[str, Any]:
+        return {"context": self.context, "vocab_size": self.num_rows}
+
+    def generate(
+        self, prompt: list[int], sampling: Sampling, is_cancelled: Callable[[], bool]
+    ) -> Iterator[Token | FinishReason]:
+        request = {
+            "prompt": prompt,
+            "n_predict": min(sampling.max_tokens, self.context - len(prompt)),
+            "temperature": sampling.temperature,
+            "top_k": sampling.top_k,
+            "top_p": sampling.top_p,
+            "min_p": 0.0,
+            "seed": sampling.seed,
+            "n_probs": 1,
+            "stream": True,
+            "cache_prompt": True,
+        }
+        if request["n_predict"] < 1:
+            raise InputError(
+                f"{len(prompt)} tokens in a context of {self.context}", mend="shorten the conversation"
+            )
+        chunks: queue.Queue[dict[str, Any] | None] = queue.Queue()
+
+        def on_chunk(chunk: dict[str, Any]) -> bool:
+            chunks.put(chunk)
+            return bool(is_cancelled())  # true ends the generation
+
+        def run() -> None:
+            try:
+                answer = self.server.handle_completions(request, on_chunk)
+                if isinstance(answer, dict) and "error" in answer:
+                    chunks.put(answer)
+            finally:
+                chunks.put(None)
+
+        threading.Thread(target=run, daemon=True).start()
+        yield from self._tokens(chunks, sampling, is_cancelled)
+
+    def _tokens(
+        self,
+        chunks: queue.Queue[dict[str, Any] | None],
+        sampling: Sampling,
+        is_cancelled: Callable[[], bool],
+    ) -> Iterator[Token | FinishReason]:
+        reason: FinishReason = "length"
+        while (chunk := chunks.get()) is not None:
+            if "error" in chunk:
+                raise DilmacError(str(chunk["error"].get("message", chunk["error"])))
+            choice = chunk["choices"][0]
+            for item in (choice.get("logprobs") or {}).get("content", []):
+                if reason == "stop":
+                    continue
+                if item["id"] in sampling.stop_ids:
+                    reason = "stop"
+                    continue
+                for row in self._withheld(item):
+                    yield Token(id=row, logprob=item["logprob"])
+                yield Token(id=item["id"], logprob=item["logprob"])
+            if choice["finish_reason"] == "stop":
+                reason = "stop"
+        yield "cancelled" if is_cancelled() else reason
+
+    def _withheld(self, item: dict[str, Any]) -> list[int]:
+        # llama.cpp streams whole characters: of a character in byte tokens it reports the last
+        # id with all bytes. In a SentencePiece vocabulary the others can only be byte tokens.
+        if item["id"] not in self.byte_values or len(item["bytes"]) < 2:
+            return []
+        return [self.byte_ids[value] for value in item["bytes"][:-1]]
+
+    def tokenize(self, texts: list[str]) -> list[list[int]]:
+        asked = {"add_special": False, "parse_special": False}
+        return [self._post("/tokenize", {"content": text, **asked})["tokens"] for text in texts]
+
+    def detokenize(self, ids: list[int]) -> str:
+        return str(self._post("/detokenize", {"tokens": ids})["content"])
+
+    def score(self, ids: list[int], top: int) -> list[list[tuple[int, float]]]:
+        # The server gives probabilities of generated tokens only, so each position is asked for
+        # with one token to generate; the cached prefix makes that one evaluation each.
+        rows = []
+        for end in range(1, len(ids)):
+            request = {"prompt": ids[:end], "n_predict": 1, "n_probs": top, "temperature": 0.0}
+            answer = self.server.handle_completions({**request, "cache_prompt": True})
+            if "error" in answer:
+                raise DilmacError(str(answer["error"].get("message", answer["error"])))
+            best = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+            rows.append([(item["id"], item["logprob"]) for item in best])
+        return rows
+
+    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        request = urllib.request.Request(  # noqa: S310 (our own loopback address)
+            self.server.listening_address + path,
+            data=json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", "Authorization": f"Bearer {self.key}"},
+        )
+        with urllib.request.urlopen(request, timeout=HTTP_SECONDS) as response:  # noqa: S310
+            answer: dict[str, Any] = json.load(response)
+        return answer
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    """Tokenizer kind, byte tokens, rows and context of a GGUF.
+
+    Raises:
+        InputError: the file is no GGUF, or is cut off.
+    """
+    if not path.is_file():
+        raise InputError("no such file", where=path)
+    try:
+        reader = gguf.GGUFReader(path)
+        architecture = str(reader.fields["general.architecture"].contents())
+        tokens = reader.fields["tokenizer.ggml.tokens"].contents()
+        byte_ids = {
+            int(token[3:5], 16): row
+            for row, token in enumerate(tokens)
+            if len(token) == 6 and token.startswith("<0x")
+        }
+        return {
+            "model": str(reader.fields["tokenizer.ggml.model"].contents()),
+            "context": int(reader.fields[f"{architecture}.context_length"].contents()),
+            "num_rows": len(tokens),
+            "byte_ids": byte_ids,
+        }
+    except (ValueError, KeyError, IndexError, OSError, OverflowError) as error:
+        raise InputError(
+            f"no readable GGUF ({type(error).__name__}: {error})", where=path, mend="export it again"
+        ) from error

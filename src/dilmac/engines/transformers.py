@@ -1,0 +1,107 @@
+"""The transformers engine: any model folder, on the GPU or the CPU, one request at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from transformers import (
+    DynamicCache,
+    LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from dilmac.core import InputError, num_cpus
+from dilmac.engines.interface import EngineSpec, FinishReason, Sampling, Token
+from dilmac.models import load_model
+from dilmac.tokenizer import Tokenizer
+
+
+class Transformers:
+    """A model folder run by transformers in float32 on the CPU, bfloat16 on a GPU."""
+
+    def __init__(self, spec: EngineSpec):
+        torch.set_num_threads(spec.threads or num_cpus())
+        has_gpu = torch.cuda.is_available()
+        self.model = load_model(spec.model, torch.bfloat16 if has_gpu else torch.float32)
+        self.model.to("cuda" if has_gpu else "cpu").eval()
+        self.tokenizer = Tokenizer(spec.model)
+        self.num_rows = int(self.model.get_input_embeddings().num_embeddings)
+        self.tokenizer.require_fit(self.num_rows)
+        trained = int(self.model.config.max_position_embeddings)
+        self.context = min(spec.context or trained, trained)
+        self._one_at_a_time = threading.Lock()
+
+    def facts(self) -> dict[str, Any]:
+        return {"context": self.context, "vocab_size": self.num_rows}
+
+    def generate(
+        self, prompt: list[int], sampling: Sampling, is_cancelled: Callable[[], bool]
+    ) -> Iterator[Token | FinishReason]:
+        self._check(prompt)
+        with self._one_at_a_time, torch.inference_mode():
+            yield from self._generate(prompt, sampling, is_cancelled)
+
+    def _generate(
+        self, prompt: list[int], sampling: Sampling, is_cancelled: Callable[[], bool]
+    ) -> Iterator[Token | FinishReason]:
+        chooser = torch.Generator(device=self.model.device).manual_seed(sampling.seed)
+        warpers = _warpers(sampling)
+        cache = DynamicCache()
+        ids = torch.tensor([prompt], device=self.model.device)
+        for _ in range(min(sampling.max_tokens, self.context - len(prompt))):
+            if is_cancelled():
+                yield "cancelled"
+                return
+            logits = self.model(input_ids=ids, past_key_values=cache, use_cache=True).logits[:, -1]
+            logits = logits.float()
+            if sampling.temperature == 0:
+                choice = logits.argmax(-1, keepdim=True)
+            else:
+                shares = torch.softmax(warpers(ids, logits), dim=-1)
+                choice = torch.multinomial(shares, 1, generator=chooser)
+            token = int(choice)
+            if token in sampling.stop_ids:
+                yield "stop"
+                return
+            yield Token(id=token, logprob=float(torch.log_softmax(logits, -1)[0, token]))
+            ids = choice
+        yield "length"
+
+    def tokenize(self, texts: list[str]) -> list[list[int]]:
+        return [self.tokenizer.encode(text) for text in texts]
+
+    def detokenize(self, ids: list[int]) -> str:
+        return self.tokenizer.decode(ids)
+
+    def score(self, ids: list[int], top: int) -> list[list[tuple[int, float]]]:
+        self._check(ids)
+        row = torch.tensor([ids], device=self.model.device)
+        with self._one_at_a_time, torch.inference_mode():
+            logits = self.model(input_ids=row, use_cache=False).logits[0, :-1].float()
+            best = torch.log_softmax(logits, -1).topk(top)
+        rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        return [list(zip(tokens, values, strict=True)) for tokens, values in rows]
+
+    def _check(self, ids: list[int]) -> None:
+        if not ids or len(ids) > self.context:
+            raise InputError(
+                f"{len(ids)} tokens in a context of {self.context}", mend="shorten the conversation"
+            )
+        if not 0 <= min(ids) <= max(ids) < self.num_rows:
+            raise InputError(f"an id outside the vocabulary of {self.num_rows}")
+
+
+def _warpers(sampling: Sampling) -> LogitsProcessorList:
+    warpers = LogitsProcessorList()
+    if sampling.temperature > 0:
+        warpers.append(TemperatureLogitsWarper(float(sampling.temperature)))
+    if sampling.top_k:
+        warpers.append(TopKLogitsWarper(sampling.top_k))
+    if sampling.top_p < 1:
+        warpers.append(TopPLogitsWarper(sampling.top_p))
+    return warpers

@@ -1,0 +1,93 @@
+"""`dilmac evaluate`: bits per byte of a model, beside PPMd primed with the same training text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+from dilmac.core import (
+    ConfigError,
+    Figures,
+    InputError,
+    open_artifact,
+    read_documents,
+    read_measured_texts,
+    read_texts,
+    say,
+)
+from dilmac.evaluate.bits import Bits, measure_bits
+from dilmac.evaluate.compressor import primed_bits_per_byte
+from dilmac.evaluate.config import EvaluateConfig
+from dilmac.models import load_model
+from dilmac.tokenizer import Tokenizer
+
+
+def evaluate(config: EvaluateConfig) -> Figures:
+    """Measure a model on texts, by source where it is a corpus's held-out split.
+
+    Raises:
+        ConfigError: neither a text nor a corpus is given.
+        InputError: the model, a text or the corpus cannot be read.
+    """
+    groups = _texts_by_source(config)
+    model = load_model(config.model)
+    tokenizer = Tokenizer(config.model)
+    tokenizer.require_fit(model.get_input_embeddings().num_embeddings)
+    started = time.monotonic()
+    say(f"evaluate: {sum(map(len, groups.values())):,} texts from {', '.join(groups)}")
+    by_source = {
+        name: measure_bits(model, tokenizer, texts, context=config.context)
+        for name, texts in groups.items()
+    }
+    total = sum(by_source.values(), Bits())
+    figures: Figures = {
+        "model": str(config.model),
+        "bits_per_byte": round(total.per_byte, 4),
+        "bits_per_byte_by_source": {name: round(b.per_byte, 4) for name, b in by_source.items()},
+        "measured_bytes": total.num_bytes,
+        "measured_tokens": total.num_tokens,
+    }
+    if config.corpus:
+        figures["ppmd"] = _ppmd(config, [text for texts in groups.values() for text in texts])
+    figures["seconds"] = round(time.monotonic() - started, 1)
+    return figures
+
+
+def _texts_by_source(config: EvaluateConfig) -> dict[str, list[str]]:
+    """The texts to measure, at most `max_text_bytes` of them."""
+    if config.text:
+        texts = read_measured_texts(config.text, config.text_field, config.max_text_bytes)
+        groups = {"text": list(texts)}
+    elif config.corpus:
+        groups = {}
+        open_artifact(config.corpus, "corpus")
+        left = config.max_text_bytes
+        for document in read_documents(config.corpus, "heldout"):
+            left -= len(document["text"].encode())
+            if left < 0:
+                break
+            groups.setdefault(document["source"], []).append(document["text"])
+    else:
+        raise ConfigError("no text to measure", where="--text", mend="give --text or --corpus")
+    if not any(groups.values()):
+        raise InputError(
+            "no text within --max-text-bytes", where=config.text or config.corpus, mend="raise it"
+        )
+    return groups
+
+
+def _ppmd(config: EvaluateConfig, measured: list[str]) -> Figures:
+    if config.corpus is None:
+        raise AssertionError("PPMd needs the training text")
+    figures = open_artifact(config.corpus, "corpus").figures
+    train_bytes = min(figures["text_bytes_kept"], config.max_prime_bytes)
+    train = _at_most(read_texts(config.corpus, "train"), config.max_prime_bytes)
+    return primed_bits_per_byte(train, measured, train_bytes=train_bytes)
+
+
+def _at_most(texts: Iterable[str], max_bytes: int) -> Iterator[str]:
+    for text in texts:
+        max_bytes -= len(text.encode())
+        if max_bytes < 0:
+            return
+        yield text

@@ -1,0 +1,81 @@
+"""Model folders: opened without pickle or remote code, saved as transformers writes them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dilmac.core import DilmacError, InputError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+
+def require_model_folder(folder: Path) -> dict[str, Any]:
+    """The `config.json` of a folder with safetensors weights.
+
+    Raises:
+        InputError: no folder, no config, no safetensors weights, or code of its own.
+    """
+    if not folder.is_dir():
+        raise InputError("no such model folder", where=folder)
+    config_path = folder / "config.json"
+    if not config_path.is_file():
+        raise InputError(
+            "no config.json in it",
+            where=folder,
+            mend="give a model folder (`dilmac pretrain` makes one)",
+        )
+    try:
+        config: dict[str, Any] = json.loads(config_path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"no JSON ({error})", where=config_path) from error
+    if "auto_map" in config:
+        raise InputError("asks for code of its own (auto_map); it is not run", where=config_path)
+    if not any(folder.glob("*.safetensors")):
+        raise InputError(
+            "no safetensors weights in it", where=folder, mend="pickled weights (.bin, .pt) are not loaded"
+        )
+    return config
+
+
+def load_model(folder: Path, dtype: torch.dtype | None = None) -> PreTrainedModel:
+    """A causal language model from a folder, on the CPU, in `dtype` (float32 by default).
+
+    Raises:
+        InputError: see `require_model_folder`; or the weights do not fit the config.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    require_model_folder(folder)
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            str(folder), dtype=dtype or torch.float32, local_files_only=True, use_safetensors=True
+        )
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise InputError(f"no loadable model ({first_line})", where=folder) from error
+    return model
+
+
+def save_model(model: PreTrainedModel, folder: Path) -> None:
+    """Save weights and config as `AutoModelForCausalLM` opens them.
+
+    Raises:
+        DilmacError: a weight is not finite.
+    """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    for name, tensor in model.state_dict().items():
+        if not bool(tensor.isfinite().all()):
+            raise DilmacError(
+                f"{name} holds NaN or infinite values", where=folder, mend="lower the learning rate"
+            )
+    model.save_pretrained(str(folder))
