@@ -10,6 +10,12 @@ from dilmac.core.artifact import (
     input_record,
     open_artifact,
 )
+from dilmac.core.bundled import (
+    bundled_instructions,
+    bundled_prose,
+    bundled_raw_text,
+    bundled_recipe,
+)
 from dilmac.core.config import Config, StageConfig, explain, unknown_key
 from dilmac.core.errors import (
     ArtifactError,
@@ -63,6 +69,10 @@ __all__ = [
     "StageConfig",
     "Steps",
     "building",
+    "bundled_instructions",
+    "bundled_prose",
+    "bundled_raw_text",
+    "bundled_recipe",
     "console",
     "count_text_bytes",
     "disk_full_explained",

@@ -27,6 +27,7 @@ class EngineSpec(Config):
     model: Path
     context: int | None = Field(None, ge=8, description="window [tokens]; the model's by default")
     threads: int | None = Field(None, ge=1, description="threads; the usable cores by default")
+    exact: bool = Field(False, description="llama.cpp: keys and values in f32 instead of f16")
 
 
 class Sampling(Config):

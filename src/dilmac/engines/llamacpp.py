@@ -52,6 +52,10 @@ class LlamaCpp:
         parameters.api_keys = [self.key]
         parameters.warmup = False
         parameters.verbosity = 0
+        if spec.exact:
+            parameters.cache_type_k = xllamacpp.ggml_type.GGML_TYPE_F32
+            parameters.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+            parameters.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
         return parameters
 
     def facts(self) -> dict[str, Any]:
