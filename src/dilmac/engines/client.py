@@ -59,6 +59,7 @@ class Engine:
         ready = self._first_message()
         self.context = int(ready["context"])
         self.vocab_size = int(ready["vocab_size"])
+        self.control_tokens: dict[str, int] = ready["control"]
         threading.Thread(target=self._dispatch, daemon=True).start()
 
     def _spawn(self, port: int, key: str) -> subprocess.Popen[bytes]:

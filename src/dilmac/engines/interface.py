@@ -55,7 +55,7 @@ class Backend(Protocol):
     """What an engine implements inside its process. Every method may be called from a thread."""
 
     def facts(self) -> dict[str, Any]:
-        """Context [tokens] and vocabulary size."""
+        """Context [tokens], vocabulary size, and the control tokens with their ids."""
         ...
 
     def generate(

@@ -37,6 +37,7 @@ class LlamaCpp:
             )
         self.byte_ids: dict[int, int] = header["byte_ids"]
         self.byte_values = {row: value for value, row in self.byte_ids.items()}
+        self.control: dict[str, int] = header["control"]
         self.num_rows = header["num_rows"]
         self.context = spec.context or min(header["context"], MAX_DEFAULT_CONTEXT)
         self.key = secrets.token_hex(32)
@@ -59,7 +60,7 @@ class LlamaCpp:
         return parameters
 
     def facts(self) -> dict[str, Any]:
-        return {"context": self.context, "vocab_size": self.num_rows}
+        return {"context": self.context, "vocab_size": self.num_rows, "control": self.control}
 
     def generate(
         self, prompt: list[int], sampling: Sampling, is_cancelled: Callable[[], bool]
@@ -160,7 +161,7 @@ class LlamaCpp:
 
 
 def _read_header(path: Path) -> dict[str, Any]:
-    """Tokenizer kind, byte tokens, rows and context of a GGUF.
+    """Tokenizer kind, control and byte tokens, rows and context of a GGUF.
 
     Raises:
         InputError: the file is no GGUF, or is cut off.
@@ -171,6 +172,12 @@ def _read_header(path: Path) -> dict[str, Any]:
         reader = gguf.GGUFReader(path)
         architecture = str(reader.fields["general.architecture"].contents())
         tokens = reader.fields["tokenizer.ggml.tokens"].contents()
+        types = reader.fields["tokenizer.ggml.token_type"].contents()
+        control = {
+            token: row
+            for row, (token, kind) in enumerate(zip(tokens, types, strict=True))
+            if kind == gguf.TokenType.CONTROL
+        }
         byte_ids = {
             int(token[3:5], 16): row
             for row, token in enumerate(tokens)
@@ -180,6 +187,7 @@ def _read_header(path: Path) -> dict[str, Any]:
             "model": str(reader.fields["tokenizer.ggml.model"].contents()),
             "context": int(reader.fields[f"{architecture}.context_length"].contents()),
             "num_rows": len(tokens),
+            "control": control,
             "byte_ids": byte_ids,
         }
     except (ValueError, KeyError, IndexError, OSError, OverflowError) as error:

@@ -37,7 +37,11 @@ class Transformers:
         self._one_at_a_time = threading.Lock()
 
     def facts(self) -> dict[str, Any]:
-        return {"context": self.context, "vocab_size": self.num_rows}
+        return {
+            "context": self.context,
+            "vocab_size": self.num_rows,
+            "control": self.tokenizer.control_tokens,
+        }
 
     def generate(
         self, prompt: list[int], sampling: Sampling, is_cancelled: Callable[[], bool]

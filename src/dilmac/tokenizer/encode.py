@@ -143,6 +143,16 @@ class Tokenizer:
         text: str = self._fast.decode(rows, skip_special_tokens=not keep_control)
         return text
 
+    def piece(self, row: int) -> str:
+        """A token as a person reads it: its text, or `⟨E2⟩` for a byte of a character."""
+        name = self._fast.id_to_token(row)
+        if name in self._control:
+            return str(name)
+        text: str = self._fast.decode([row])
+        if "\ufffd" in text or not text:
+            return f"⟨{name.removeprefix('<0x').removesuffix('>')}⟩"
+        return text
+
     def encode_stream(self, texts: Iterable[str]) -> Iterator[list[int]]:
         """Ids of many texts, in order, on all cores; memory holds one batch of texts.
 

@@ -1,0 +1,1 @@
+"""A conversation: its session (history, ids, engine) and its terminal."""

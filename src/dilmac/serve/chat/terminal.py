@@ -1,0 +1,85 @@
+"""`dilmac chat`: a conversation in the terminal, streamed, through an engine."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+
+from dilmac.core import DilmacError, EngineError, Figures, say
+from dilmac.serve.chat.session import ChatSession
+from dilmac.serve.config import ChatConfig
+
+HELP = "/reset forgets the conversation · /exit or Ctrl-D ends · Ctrl-C stops an answer"
+
+
+def chat(config: ChatConfig) -> Figures:
+    """Hold a conversation until its end; with `config.say` a single turn.
+
+    Raises:
+        InputError: no model is there, or it was not made for chat.
+        EngineError: the engine cannot be started.
+    """
+    session = ChatSession(config)
+    try:
+        if config.say is not None:
+            answer = "".join(session.ask(config.say))
+            return {"answer": answer, **_speed(session)}
+        return _converse(session)
+    finally:
+        session.close()
+
+
+def _converse(session: ChatSession) -> Figures:
+    engine = session.engine
+    say(f"{session.config.model} · {engine.spec.kind} · context {engine.context}\n{HELP}")
+    with contextlib.suppress(ImportError):  # line editing and history where the system has it
+        import readline  # noqa: F401
+    while (text := _read_line()) is not None:
+        match text.strip():
+            case "":
+                continue
+            case "/exit" | "/quit":
+                break
+            case "/reset":
+                session.reset()
+                say("the conversation is forgotten")
+            case "/help":
+                say(HELP)
+            case _:
+                _turn(session, text.strip())
+    return {"turns": session.num_turns}
+
+
+def _read_line() -> str | None:
+    """One line of the person, or None at the end."""
+    try:
+        return input("> ")
+    except (EOFError, KeyboardInterrupt):
+        print()  # noqa: T201 (the terminal is this function's business)
+        return None
+
+
+def _turn(session: ChatSession, text: str) -> None:
+    answer = session.ask(text)
+    try:
+        for piece in answer:
+            sys.stdout.write(piece)
+            sys.stdout.flush()
+        print()  # noqa: T201
+        speed = session.last
+        say(f"[{speed.tokens} tokens · {speed.tokens_per_second:.0f}/s · {speed.finish_reason}]")
+    except KeyboardInterrupt:
+        answer.close()
+        say("\n[stopped]")
+    except EngineError as error:
+        say(f"\n{error}\n[this turn is not remembered; your next message starts the engine again]")
+    except DilmacError as error:
+        say(f"\n{error}")
+
+
+def _speed(session: ChatSession) -> Figures:
+    return {
+        "tokens": session.last.tokens,
+        "tokens_per_second": round(session.last.tokens_per_second, 1),
+        "finish_reason": session.last.finish_reason,
+    }

@@ -1,0 +1,48 @@
+"""Settings of `dilmac chat`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from dilmac.core import Config
+from dilmac.engines import EngineSpec, Sampling, engine_for
+
+
+class ChatConfig(Config):
+    """Talk to a model in the terminal."""
+
+    model: Path = Field(description="model folder, GGUF file, or folder with a GGUF")
+    engine: Literal["auto", "transformers", "llamacpp"] = Field(
+        "auto", description="what runs it; auto takes llama.cpp for a GGUF"
+    )
+    system: str = Field("", description="system message; none by default")
+    say: str | None = Field(None, description="ask this once, print the answer, and end")
+    context: int | None = Field(None, ge=8, description="window [tokens]; the model's by default")
+    max_tokens: int = Field(200, ge=1, description="longest answer [tokens]")
+    temperature: float = Field(0.7, ge=0, le=5, description="0 always takes the most probable token")
+    top_k: int = Field(40, ge=0, description="only the k most probable tokens; 0 takes all")
+    top_p: float = Field(0.95, gt=0, le=1, description="only the most probable tokens of this mass")
+    seed: int = Field(42, ge=0, lt=2**31, description="seed of the first answer; each turn adds one")
+
+    def engine_spec(self) -> EngineSpec:
+        """Which engine runs which file.
+
+        Raises:
+            InputError: there is no such model.
+        """
+        spec = engine_for(self.model)
+        kind = spec.kind if self.engine == "auto" else self.engine
+        return spec.model_copy(update={"kind": kind, "context": self.context})
+
+    def sampling(self, turn: int) -> Sampling:
+        """How the answer of a turn (from 0) is drawn; stops are the session's to add."""
+        return Sampling(
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+            seed=self.seed + turn,
+        )
