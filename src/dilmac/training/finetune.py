@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoTokenizer, TrainerCallback
+from transformers import AutoTokenizer, PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from dilmac.core import (
@@ -152,7 +152,7 @@ def _trainer(
         remove_unused_columns=False,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
-    return SFTTrainer(
+    trainer = SFTTrainer(
         model=model,
         args=arguments,
         train_dataset=Dataset.from_list([vars(row) for row in rows]),
@@ -160,6 +160,8 @@ def _trainer(
         processing_class=tokenizer,
         callbacks=[Watcher(Events(build.path / "events.jsonl"))],
     )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 class Watcher(TrainerCallback):
