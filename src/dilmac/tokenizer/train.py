@@ -7,6 +7,7 @@ llama.cpp, text round-trips exactly, and encoding segment by segment equals enco
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,11 +69,12 @@ def train_tokenizer(config: TokenizerConfig, *, force: bool = False) -> Artifact
 def fitting_size(vocab_size: int | str, text_bytes: int) -> int:
     """The number of rows asked for, or for `auto` the one that a text of this size can fill.
 
-    The rule: a power of two near one row for 40 bytes of text, between 2,048 and 32,768. On the
-    bundled 140 kB it gives 2,048 and on 10 MB 32,768 at most.
+    The rule: the power of two below 4 x sqrt(bytes), between 2,048 and 32,768: 2,048 rows for the
+    bundled 0.2 MB (held-out 2.51 bits per byte at equal training, 4,096 rows 2.57), 8,192 for
+    10 MB, 32,768 from 67 MB on.
     """
     if vocab_size == "auto":
-        rows = max(2048, min(32768, text_bytes // 40))
+        rows = max(2048, min(32768, 4 * math.isqrt(text_bytes)))
         return 1 << (rows.bit_length() - 1)
     size = int(vocab_size)
     if size < SMALLEST_VOCABULARY:
