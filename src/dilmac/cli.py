@@ -84,7 +84,9 @@ def _line(name: str, value: Any) -> None:
 
 @app.command(sort_key=0)
 def quickstart(
-    *, config: Annotated[QuickstartConfig, Flat] = QuickstartConfig(), as_json: Json = False  # noqa: B008
+    *,
+    config: Annotated[QuickstartConfig, Flat] = QuickstartConfig(),
+    as_json: Json = False,
 ) -> None:
     """Text to a Turkish model you can talk to, in minutes, on a laptop.
 
@@ -331,4 +333,3 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-

@@ -182,9 +182,7 @@ def write_report(run: RecipeRun, figures: Figures) -> None:
     page = Page("dilmaç quickstart")
     page.text(PLAIN_WORDS, soft=True)
     page.heading("What was made").table(["stage", "made", "time"], summary_rows(figures))
-    page.heading("Pretraining").figure(
-        training_figure(run.artifacts["base"].path / "events.jsonl")
-    )
+    page.heading("Pretraining").figure(training_figure(run.artifacts["base"].path / "events.jsonl"))
     page.heading("From raw text to corpus").figure(funnel_figure(figures["stages"]["corpus"]))
     page.heading("A sentence in tokens").raw(tokens_html(tokenizer, SENTENCE))
     page.text(f"{len(tokenizer.encode(SENTENCE))} tokens; hover for their ids.", soft=True)

@@ -123,7 +123,9 @@ def load_recipe(path: Path) -> dict[str, Any]:
         )
     for key in values:
         if key not in ("name", "out", "seed", "stages"):
-            raise unknown_key(key, dict.fromkeys(("name", "out", "seed", "stages")), where=str(path))
+            raise unknown_key(
+                key, dict.fromkeys(("name", "out", "seed", "stages")), where=str(path)
+            )
     return values
 
 
@@ -136,7 +138,9 @@ def apply_change(values: dict[str, Any], change: str) -> None:
     name, sign, text = change.partition("=")
     stage, _, key = name.partition(".")
     if not sign:
-        raise ConfigError(f"{change!r} has no '='", where="--set", mend="write --set stage.key=value")
+        raise ConfigError(
+            f"{change!r} has no '='", where="--set", mend="write --set stage.key=value"
+        )
     if not key and stage in ("out", "seed"):
         values[stage] = yaml.safe_load(text)
         return
@@ -244,5 +248,3 @@ def _run_figures(stage: Stage, path: Path, *, force: bool) -> Figures:
     figures = stage.run(stage.config)
     write_json(path, {"request": request, "figures": figures})
     return figures
-
-

@@ -164,9 +164,13 @@ def open_artifact(path: Path, kind: str | None = None) -> Artifact:
     try:
         manifest = Manifest.model_validate_json(manifest_path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:
-        raise ArtifactError("damaged", where=manifest_path, mend="make the artifact again") from error
+        raise ArtifactError(
+            "damaged", where=manifest_path, mend="make the artifact again"
+        ) from error
     if kind and manifest.kind != kind:
-        raise InputError(f"holds a {manifest.kind}, not a {kind}", where=path, mend=_how_to_make(kind))
+        raise InputError(
+            f"holds a {manifest.kind}, not a {kind}", where=path, mend=_how_to_make(kind)
+        )
     for name, record in manifest.files.items():
         file = path / name
         if not file.is_file() or file.stat().st_size != record.num_bytes:
@@ -187,9 +191,7 @@ def input_record(path: Path) -> InputRecord:
         InputError: nothing is there.
     """
     if path.is_file():
-        return InputRecord(
-            name=path.name, sha256=sha256_of(path), num_bytes=path.stat().st_size
-        )
+        return InputRecord(name=path.name, sha256=sha256_of(path), num_bytes=path.stat().st_size)
     if (path / MANIFEST).is_file():
         manifest = open_artifact(path).manifest
         files, digest = manifest.files, manifest.digest

@@ -68,5 +68,5 @@ def unknown_key(key: str, known: Mapping[str, Any], *, where: str | None) -> Con
 
 
 def _meaning(model: type[BaseModel], key: str) -> str | None:
-    field = model.model_fields.get(key.split(".")[0])
+    field = model.model_fields.get(key.split(".", maxsplit=1)[0])
     return f"{key}: {field.description}" if field and field.description else None

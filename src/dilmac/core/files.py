@@ -84,7 +84,9 @@ def expand_inputs(patterns: Iterable[str | Path]) -> list[Path]:
             matches = [file for file in matches if _is_readable(file)]
         if not matches:
             kind = "holds no text file" if path.is_dir() else "no such file or folder"
-            raise InputError(kind, where=pattern, mend="check the path; see `dilmac corpus build -h`")
+            raise InputError(
+                kind, where=pattern, mend="check the path; see `dilmac corpus build -h`"
+            )
         found.update(dict.fromkeys(matches))
     return list(found)
 
@@ -186,7 +188,9 @@ def _as_utf8(blocks: Iterator[bytes]) -> Iterator[bytes]:
     yield from blocks
 
 
-def read_table(path: Path, columns: list[str] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_table(
+    path: Path, columns: list[str] | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Rows of a parquet file as (row number from 1, values), a batch in memory at a time.
 
     Raises:

@@ -81,7 +81,9 @@ class Page:
             f'<!doctype html>\n<html lang="{self.lang}"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<title>{html.escape(self.title)}</title><style>{STYLE}</style>{script}</head>"
-            f"<body><h1>{html.escape(self.title)}</h1>\n" + "\n".join(self._parts) + "</body></html>\n"
+            f"<body><h1>{html.escape(self.title)}</h1>\n"
+            + "\n".join(self._parts)
+            + "</body></html>\n"
         )
 
     def write(self, path: Path) -> None:

@@ -44,10 +44,14 @@ class Events:
         if not self.path.exists():
             return
         kept = [event for event in read_events(self.path) if event.get("step", 0) <= step]
-        self.path.write_text("".join(json.dumps(event, ensure_ascii=False) + "\n" for event in kept))
+        self.path.write_text(
+            "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in kept)
+        )
 
     def write(self, event: str, **values: Any) -> None:
-        line = json.dumps({"event": event, **values, "time": round(time.time(), 3)}, ensure_ascii=False)
+        line = json.dumps(
+            {"event": event, **values, "time": round(time.time(), 3)}, ensure_ascii=False
+        )
         with self.path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 

@@ -12,8 +12,7 @@ from dilmac.corpus.config import CorpusConfig
 from dilmac.turkish import lower
 
 STOP_WORDS = frozenset(
-    "ve bir olarak bu ile için olan da de tarafından yılında sonra en daha ilk "
-    "çok ne o ama gibi kadar her değil var ya ki mi mı".split()
+    ["ve", "bir", "olarak", "bu", "ile", "için", "olan", "da", "de", "tarafından", "yılında", "sonra", "en", "daha", "ilk", "çok", "ne", "o", "ama", "gibi", "kadar", "her", "değil", "var", "ya", "ki", "mi", "mı"]
 )
 # ASCII-only Turkish is Turkish too.
 _ASCII = str.maketrans("çğıöşü", "cgiosu")

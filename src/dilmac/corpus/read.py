@@ -44,7 +44,9 @@ def read_file(path: Path, config: CorpusConfig) -> Iterator[Document | Reject]:
     if kind == "text":
         yield from _read_text(path, source, config.documents)
         return
-    records = _json_records(path, source) if kind == "jsonl" else _table_records(path, source, config)
+    records = (
+        _json_records(path, source) if kind == "jsonl" else _table_records(path, source, config)
+    )
     first = True
     for record in records:
         if isinstance(record, Reject):
@@ -82,7 +84,9 @@ def _json_records(path: Path, source: str) -> Iterator[tuple[str, dict[str, Any]
         try:
             values = json.loads(line.data)
         except (ValueError, RecursionError):
-            yield Reject(identity, line.data.decode("utf-8", "backslashreplace"), source, "bad_json")
+            yield Reject(
+                identity, line.data.decode("utf-8", "backslashreplace"), source, "bad_json"
+            )
             continue
         if isinstance(values, dict):
             yield identity, values

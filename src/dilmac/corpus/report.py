@@ -30,7 +30,13 @@ def funnel_figure(figures: Figures) -> object:
     import plotly.graph_objects as go
 
     groups = {
-        "readable": ("bad_json", "no_json_object", "no_text_field", "line_too_long", "lone_surrogate"),
+        "readable": (
+            "bad_json",
+            "no_json_object",
+            "no_text_field",
+            "line_too_long",
+            "lone_surrogate",
+        ),
         "Turkish": ("empty", "other_language", "unsure_language"),
         "good": tuple(MEANING)[8:14],
         "once": ("duplicate",),
@@ -56,5 +62,7 @@ def write_report(path: Path, figures: Figures, examples: dict[str, list[str]]) -
     for reason, texts in examples.items():
         page.heading(f"Examples: {reason}").code("\n".join(texts))
     page.heading("Kept by source").table(["source", "documents"], figures["kept_by_source"].items())
-    page.heading("Languages seen").table(["language", "documents"], figures["languages_seen"].items())
+    page.heading("Languages seen").table(
+        ["language", "documents"], figures["languages_seen"].items()
+    )
     page.write(path)

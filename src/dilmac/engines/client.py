@@ -150,7 +150,9 @@ class Engine:
 
     def score(self, ids: list[int], top: int) -> list[list[tuple[int, float]]]:
         """Teacher-forced log-probabilities, see `Backend.score`."""
-        return [[(int(i), float(p)) for i, p in row] for row in self._ask("score", ids=ids, top=top)]
+        return [
+            [(int(i), float(p)) for i, p in row] for row in self._ask("score", ids=ids, top=top)
+        ]
 
     def close(self) -> None:
         """End the process."""

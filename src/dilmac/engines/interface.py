@@ -38,7 +38,9 @@ class Sampling(Config):
     top_k: int = Field(40, ge=0, description="only the k most probable tokens; 0 takes all")
     top_p: float = Field(0.95, gt=0, le=1, description="only the most probable tokens of this mass")
     seed: int = Field(42, ge=0, lt=2**32, description="seed of the choice")
-    stop_ids: tuple[int, ...] = Field((), description="ids that end the answer and are not given out")
+    stop_ids: tuple[int, ...] = Field(
+        (), description="ids that end the answer and are not given out"
+    )
 
 
 class Token(Config):

@@ -56,7 +56,9 @@ class LlamaCpp:
         if spec.exact:
             parameters.cache_type_k = xllamacpp.ggml_type.GGML_TYPE_F32
             parameters.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
-            parameters.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+            parameters.flash_attn_type = (
+                xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+            )
         return parameters
 
     def facts(self) -> dict[str, Any]:
@@ -79,7 +81,8 @@ class LlamaCpp:
         }
         if request["n_predict"] < 1:
             raise InputError(
-                f"{len(prompt)} tokens in a context of {self.context}", mend="shorten the conversation"
+                f"{len(prompt)} tokens in a context of {self.context}",
+                mend="shorten the conversation",
             )
         chunks: queue.Queue[dict[str, Any] | None] = queue.Queue()
 
@@ -192,5 +195,7 @@ def _read_header(path: Path) -> dict[str, Any]:
         }
     except (ValueError, KeyError, IndexError, OSError, OverflowError) as error:
         raise InputError(
-            f"no readable GGUF ({type(error).__name__}: {error})", where=path, mend="export it again"
+            f"no readable GGUF ({type(error).__name__}: {error})",
+            where=path,
+            mend="export it again",
         ) from error

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dilmac.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 MAX_BATCH_TOKENS = 4096  # bounds the logits in memory: tokens × vocabulary × 4 bytes
 

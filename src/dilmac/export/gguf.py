@@ -68,7 +68,8 @@ def _check_supported(folder: Path, settings: dict[str, Any]) -> None:
     rope = settings.get("rope_parameters") or settings.get("rope_scaling") or {}
     if rope.get("rope_type", "default") != "default":
         raise InputError(
-            f"rope type {rope['rope_type']!r} cannot be written as GGUF", where=folder / "config.json"
+            f"rope type {rope['rope_type']!r} cannot be written as GGUF",
+            where=folder / "config.json",
         )
 
 
@@ -143,7 +144,9 @@ def _tensors(folder: Path) -> Iterator[np.ndarray]:
 def _target(name: str, names: gguf.TensorNameMap, folder: Path) -> str:
     target = names.get_name(name, try_suffixes=(".weight", ".bias"))
     if target is None:
-        raise InputError(f"tensor {name!r} has no place in a GGUF of this architecture", where=folder)
+        raise InputError(
+            f"tensor {name!r} has no place in a GGUF of this architecture", where=folder
+        )
     return str(target)
 
 

@@ -117,7 +117,9 @@ def prove_ids(
             for text, theirs in zip(batch, engine.tokenize(batch), strict=True):
                 ours = tokenizer.encode(text)
                 if ours != theirs:
-                    raise ParityError(f"llama.cpp reads {text!r} as {theirs}, transformers as {ours}")
+                    raise ParityError(
+                        f"llama.cpp reads {text!r} as {theirs}, transformers as {ours}"
+                    )
                 if tokenizer.decode(ours) != text:
                     raise ParityError(f"{text!r} does not come back from its ids")
             steps.advance(len(batch))

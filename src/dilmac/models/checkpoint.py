@@ -36,7 +36,9 @@ def require_model_folder(folder: Path) -> dict[str, Any]:
         raise InputError("asks for code of its own (auto_map); it is not run", where=config_path)
     if not any(folder.glob("*.safetensors")):
         raise InputError(
-            "no safetensors weights in it", where=folder, mend="pickled weights (.bin, .pt) are not loaded"
+            "no safetensors weights in it",
+            where=folder,
+            mend="pickled weights (.bin, .pt) are not loaded",
         )
     return config
 

@@ -22,10 +22,14 @@ class ChatConfig(Config):
     say: str | None = Field(None, description="ask this once, print the answer, and end")
     context: int | None = Field(None, ge=8, description="window [tokens]; the model's by default")
     max_tokens: int = Field(200, ge=1, description="longest answer [tokens]")
-    temperature: float = Field(0.7, ge=0, le=5, description="0 always takes the most probable token")
+    temperature: float = Field(
+        0.7, ge=0, le=5, description="0 always takes the most probable token"
+    )
     top_k: int = Field(40, ge=0, description="only the k most probable tokens; 0 takes all")
     top_p: float = Field(0.95, gt=0, le=1, description="only the most probable tokens of this mass")
-    seed: int = Field(42, ge=0, lt=2**31, description="seed of the first answer; each turn adds one")
+    seed: int = Field(
+        42, ge=0, lt=2**31, description="seed of the first answer; each turn adds one"
+    )
 
     def engine_spec(self) -> EngineSpec:
         """Which engine runs which file.

@@ -4,6 +4,9 @@ from .chat import Message as Message
 from .chat import encode_chat as encode_chat
 from .config import CompareConfig as CompareConfig
 from .config import TokenizerConfig as TokenizerConfig
+from .convert import Piece as Piece
+from .convert import PieceType as PieceType
+from .convert import read_pieces as read_pieces
 from .encode import Tokenizer as Tokenizer
 from .encode import copy_tokenizer as copy_tokenizer
 from .measure import compare_tokenizers as compare_tokenizers
@@ -12,6 +15,3 @@ from .special import IM_END as IM_END
 from .special import IM_START as IM_START
 from .special import PAD as PAD
 from .train import train_tokenizer as train_tokenizer
-from .convert import Piece as Piece
-from .convert import PieceType as PieceType
-from .convert import read_pieces as read_pieces

@@ -15,7 +15,8 @@ class TokenizerConfig(StageConfig):
 
     corpus: Path = Field(description="corpus artifact; its train split is read")
     vocab_size: int | Literal["auto"] = Field(
-        32000, description="number of rows, control and byte tokens included; auto fits it to the text"
+        32000,
+        description="number of rows, control and byte tokens included; auto fits it to the text",
     )
     character_coverage: float = Field(
         0.9995, gt=0.9, le=1, description="share of characters with a piece of their own [0-1]"
@@ -32,7 +33,9 @@ class TokenizerConfig(StageConfig):
 class CompareConfig(Config):
     """Count what tokenizers make of the same texts."""
 
-    inputs: tuple[str, ...] = Field(min_length=1, description="text files (.txt .md .jsonl .parquet)")
+    inputs: tuple[str, ...] = Field(
+        min_length=1, description="text files (.txt .md .jsonl .parquet)"
+    )
     tokenizer: tuple[str, ...] = Field(
         min_length=1, description="tokenizer folder; repeat the flag, the first is the baseline"
     )

@@ -185,4 +185,3 @@ class Tokenizer:
         import gigatoken
 
         return gigatoken.Tokenizer.from_sentencepiece(self.folder / MODEL_FILE)
-

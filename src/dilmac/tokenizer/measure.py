@@ -24,7 +24,9 @@ def compare_tokenizers(config: CompareConfig) -> Figures:
         for text in read_measured_texts(config.inputs, config.text_field, config.max_text_bytes)
     ]
     if not texts:
-        raise InputError("no text to measure", where=config.inputs[0], mend="raise --max-text-bytes")
+        raise InputError(
+            "no text to measure", where=config.inputs[0], mend="raise --max-text-bytes"
+        )
     rows = [{"tokenizer": name, **measure(tokenizer, texts)} for name, tokenizer in tokenizers]
     baseline = rows[0]["tokens"]
     for row in rows:

@@ -43,7 +43,8 @@ class PretrainConfig(StageConfig):
     eval_steps: int = Field(100, ge=1, description="steps between held-out measurements [steps]")
     eval_bytes: int = Field(50_000, ge=1, description="held-out text measured on the way [bytes]")
     sample_prompts: tuple[str, ...] = Field(
-        ("Bir gün", "Türkiye'nin", "Sabah erkenden"), description="beginnings that the model continues"
+        ("Bir gün", "Türkiye'nin", "Sabah erkenden"),
+        description="beginnings that the model continues",
     )
 
 
@@ -51,7 +52,9 @@ class FinetuneConfig(StageConfig):
     """Teach a model to answer: LoRA on instructions and responses in ChatML."""
 
     model: Path = Field(description="model folder with a tokenizer that has ChatML markers")
-    data: Path = Field(description='JSONL of {"instruction", "response"}; "input" may stand between')
+    data: Path = Field(
+        description='JSONL of {"instruction", "response"}; "input" may stand between'
+    )
     epochs: float = Field(3.0, gt=0, description="passes over the data")
     batch_size: int = Field(16, ge=1, description="examples of one optimizer step")
     learning_rate: float = Field(1e-3, gt=0, description="highest learning rate")

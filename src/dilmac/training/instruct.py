@@ -49,7 +49,9 @@ def _object(data: bytes | None, where: str) -> dict[str, object]:
     try:
         values = json.loads(data or b"")
     except (ValueError, RecursionError) as error:
-        raise InputError(f"no JSON ({error})", where=where, mend="mend or remove the line") from error
+        raise InputError(
+            f"no JSON ({error})", where=where, mend="mend or remove the line"
+        ) from error
     if not isinstance(values, dict):
         raise InputError("no JSON object", where=where, mend="mend or remove the line")
     return values

@@ -7,7 +7,9 @@ import math
 import torch
 
 
-def adamw(model: torch.nn.Module, *, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+def adamw(
+    model: torch.nn.Module, *, learning_rate: float, weight_decay: float
+) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter 2019) with betas (0.9, 0.95); norms are not decayed."""
     matrices = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
     others = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]

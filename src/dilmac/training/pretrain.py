@@ -178,9 +178,7 @@ def _step(run: Run, step: int) -> tuple[float, float, float]:
         with run.accelerator.autocast():
             logits = run.model(input_ids=part[:, :-1], use_cache=False).logits
         # Normalized by the tokens of the whole step, so accumulation changes nothing.
-        loss = F.cross_entropy(
-            logits.flatten(0, 1).float(), part[:, 1:].flatten(), reduction="sum"
-        )
+        loss = F.cross_entropy(logits.flatten(0, 1).float(), part[:, 1:].flatten(), reduction="sum")
         run.accelerator.backward(loss / num_targets)
         total += loss.detach().double().cpu() / num_targets
     norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.clip_norm)

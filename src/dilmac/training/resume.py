@@ -37,9 +37,7 @@ def save_checkpoint(
             shutil.rmtree(older, ignore_errors=True)
 
 
-def load_checkpoint(
-    folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer
-) -> int:
+def load_checkpoint(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
     """Load the newest whole checkpoint into model and optimizer; its step, or 0 without one."""
     newest = max(folder.glob("step-*"), default=None)
     if newest is None:
