@@ -49,6 +49,9 @@ Force = Annotated[bool, Parameter(name="--force", negative="")]
 NotAFlag = Annotated[tuple[str, ...], Parameter(parse=False, show=False)]
 
 
+DEFAULT_QUICKSTART = QuickstartConfig()
+
+
 class CorpusFlags(CorpusConfig):
     """CorpusConfig's flags: its inputs stand on the command line without a name."""
 
@@ -85,7 +88,7 @@ def _line(name: str, value: Any) -> None:
 @app.command(sort_key=0)
 def quickstart(
     *,
-    config: Annotated[QuickstartConfig, Flat] = QuickstartConfig(),
+    config: Annotated[QuickstartConfig, Flat] = DEFAULT_QUICKSTART,
     as_json: Json = False,
 ) -> None:
     """Text to a Turkish model you can talk to, in minutes, on a laptop.

@@ -1,4 +1,4 @@
-"""The main job: the bundled recipe on your text or on the bundled sample, to a model that answers."""
+"""The main job: the bundled recipe, on your text or the bundled sample, to a model that answers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from dilmac.core import (
+    SAMPLES,
     Config,
     Figures,
     Page,
@@ -18,7 +19,6 @@ from dilmac.core import (
     read_documents,
     read_measured_texts,
 )
-from dilmac.core.bundled import SAMPLES
 from dilmac.corpus import funnel_figure
 from dilmac.explore import tokens_html, training_figure
 from dilmac.recipe import RecipeRun, load_recipe, run_stages

@@ -103,13 +103,13 @@ def run_recipe(config: RecipeConfig) -> RecipeRun:
 
 
 def load_recipe(path: Path) -> dict[str, Any]:
-    """The mapping in a recipe file.
+    """The mapping in a recipe file, with its stages.
 
     Raises:
         InputError: no such file, no YAML, or no stages in it.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError("no such recipe", where=path) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

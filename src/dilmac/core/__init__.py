@@ -11,6 +11,7 @@ from dilmac.core.artifact import (
     open_artifact,
 )
 from dilmac.core.bundled import (
+    SAMPLES,
     bundled_instructions,
     bundled_prose,
     bundled_raw_text,
@@ -46,6 +47,7 @@ from dilmac.core.shards import SPLITS, ShardWriter, count_text_bytes, read_docum
 from dilmac.core.texts import read_measured_texts
 
 __all__ = [
+    "SAMPLES",
     "SCHEMA_VERSION",
     "SPLITS",
     "Artifact",

@@ -142,8 +142,8 @@ def _replace_folder(new: Path, final: Path) -> None:
     old = final.with_name(f".{final.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if final.exists():
-        os.replace(final, old)
-    os.replace(new, final)
+        final.replace(old)
+    new.replace(final)
     shutil.rmtree(old, ignore_errors=True)
 
 

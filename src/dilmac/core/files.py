@@ -11,8 +11,7 @@ import gzip
 import hashlib
 import json
 import lzma
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +106,7 @@ def read_blocks(path: Path) -> Iterator[bytes]:
     Raises:
         InputError: the file is missing, unreadable, damaged, or ends too early.
     """
-    openers = {".gz": gzip.open, ".xz": lzma.open}
+    openers: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
     suffix = path.suffix.lower()
     try:
         with path.open("rb") as raw:
@@ -227,7 +226,7 @@ class JsonlWriter:
         self.num_objects = 0
         self.num_text_bytes = 0
         self._file = path.open("wb")
-        self._stream = zstandard.ZstdCompressor(level=level).stream_writer(self._file)
+        self._stream: Any = zstandard.ZstdCompressor(level=level).stream_writer(self._file)
 
     def write(self, value: dict[str, Any]) -> None:
         line = json.dumps(value, ensure_ascii=False)
@@ -252,7 +251,7 @@ def written_whole(path: Path, mode: str = "wb") -> Iterator[Any]:
     try:
         with partial.open(mode, encoding=encoding) as file:
             yield file
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 

@@ -174,7 +174,8 @@ def _nothing_kept(files: list[Path], figures: Figures) -> InputError:
     reasons = ", ".join(f"{name} {count}" for name, count in figures["rejected"].items())
     languages = ", ".join(f"{name} {count}" for name, count in figures["languages_seen"].items())
     return InputError(
-        f"none of {figures['documents_read']} documents was kept ({reasons}; languages: {languages})",
+        f"none of {figures['documents_read']} documents was kept "
+        f"({reasons}; languages: {languages})",
         where=where,
-        mend="give Turkish text, or loosen the rule that rejected it (`dilmac corpus build --help`)",
+        mend="give Turkish text, or loosen the rule (`dilmac corpus build --help`)",
     )

@@ -32,7 +32,7 @@ class LlamaCpp:
         header = _read_header(spec.model)
         if header["model"] != "llama":
             raise InputError(
-                f"the GGUF's tokenizer is {header['model']!r}; only SentencePiece ('llama') is read",
+                f"the GGUF's tokenizer is {header['model']!r}; only 'llama' can be run",
                 where=spec.model,
             )
         self.byte_ids: dict[int, int] = header["byte_ids"]
@@ -67,9 +67,15 @@ class LlamaCpp:
     def generate(
         self, prompt: list[int], sampling: Sampling, is_cancelled: Callable[[], bool]
     ) -> Iterator[Token | FinishReason]:
+        room = self.context - len(prompt)
+        if room < 1:
+            raise InputError(
+                f"{len(prompt)} tokens in a context of {self.context}",
+                mend="shorten the conversation",
+            )
         request = {
             "prompt": prompt,
-            "n_predict": min(sampling.max_tokens, self.context - len(prompt)),
+            "n_predict": min(sampling.max_tokens, room),
             "temperature": sampling.temperature,
             "top_k": sampling.top_k,
             "top_p": sampling.top_p,
@@ -79,11 +85,6 @@ class LlamaCpp:
             "stream": True,
             "cache_prompt": True,
         }
-        if request["n_predict"] < 1:
-            raise InputError(
-                f"{len(prompt)} tokens in a context of {self.context}",
-                mend="shorten the conversation",
-            )
         chunks: queue.Queue[dict[str, Any] | None] = queue.Queue()
 
         def on_chunk(chunk: dict[str, Any]) -> bool:

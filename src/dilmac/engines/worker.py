@@ -5,6 +5,7 @@ It ends when its connection closes, so no engine outlives the process that start
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -99,10 +100,8 @@ def main() -> None:
     except DilmacError as error:
         worker.send(event="error", id=0, message=error.found, mend=error.mend)
         return
-    try:
+    with contextlib.suppress(OSError):  # the other side is gone
         worker.serve(backend)
-    except OSError:
-        pass  # the other side is gone
     os._exit(0)  # threads of an engine need not be waited for
 
 

@@ -70,9 +70,8 @@ def _texts_by_source(config: EvaluateConfig) -> dict[str, list[str]]:
     else:
         raise ConfigError("no text to measure", where="--text", mend="give --text or --corpus")
     if not any(groups.values()):
-        raise InputError(
-            "no text within --max-text-bytes", where=config.text or config.corpus, mend="raise it"
-        )
+        where = config.text[0] if config.text else config.corpus
+        raise InputError("no text within --max-text-bytes", where=where, mend="raise it")
     return groups
 
 

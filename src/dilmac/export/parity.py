@@ -135,8 +135,8 @@ def _compare_scores(
     agreement = Agreement(BOUNDS[config.type])
     length = min(engine.context, 256)
     with Steps("parity: log-probabilities", total=config.num_positions, unit="positions") as steps:
-        for ids in _sequences(tokenizer, lines, length):
-            ids = ids[: config.num_positions - agreement.positions + 1]
+        for row in _sequences(tokenizer, lines, length):
+            ids = row[: config.num_positions - agreement.positions + 1]
             with torch.inference_mode():
                 logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
             ours = torch.log_softmax(logits.float(), -1)

@@ -1,4 +1,4 @@
-"""Text ↔ ids: training, conversion, measuring, and the one place where a conversation becomes ids."""
+"""Text ↔ ids: training, conversion, measuring; the one place where a conversation becomes ids."""
 
 import lazy_loader
 

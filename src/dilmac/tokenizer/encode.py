@@ -123,7 +123,8 @@ class Tokenizer:
         if SPACE_MARK not in text or not self._is_sentencepiece:
             ids: list[int] = self._fast.encode(text, add_special_tokens=False).ids
             return ids
-        mark = [self._fast.token_to_id(f"<0x{byte:02X}>") for byte in SPACE_MARK.encode()]
+        names = [f"<0x{byte:02X}>" for byte in SPACE_MARK.encode()]
+        mark = [row for name in names if (row := self._fast.token_to_id(name)) is not None]
         ids = []
         for place, part in enumerate(text.split(SPACE_MARK)):
             ids += mark if place else []
@@ -145,9 +146,9 @@ class Tokenizer:
 
     def piece(self, row: int) -> str:
         """A token as a person reads it: its text, or `⟨E2⟩` for a byte of a character."""
-        name = self._fast.id_to_token(row)
+        name = str(self._fast.id_to_token(row))
         if name in self._control:
-            return str(name)
+            return name
         text: str = self._fast.decode([row])
         if "\ufffd" in text or not text:
             return f"⟨{name.removeprefix('<0x').removesuffix('>')}⟩"

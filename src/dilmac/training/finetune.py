@@ -164,7 +164,7 @@ def _trainer(
     return trainer
 
 
-class Watcher(TrainerCallback):
+class Watcher(TrainerCallback):  # type: ignore[misc]
     """Progress, the record of events, and the mark on whole checkpoints."""
 
     def __init__(self, events: Events):

@@ -112,7 +112,7 @@ def encode_examples(
 def split_validation(
     examples: list[Example], percent: float
 ) -> tuple[list[Example], list[Example]]:
-    """Training and validation examples, by the hash of the instruction: equal ones stay together."""
+    """Training and validation examples, by the hash of the instruction."""
     train: list[Example] = []
     validation: list[Example] = []
     for example in examples:

@@ -7,7 +7,6 @@ order follows from the step), so there is no generator state to keep.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def save_checkpoint(
     save_file(weights, partial / "model.safetensors")
     save_file(_optimizer_tensors(model, optimizer), partial / "optimizer.safetensors")
     write_json(partial / STATE, {"step": step})
-    os.replace(partial, final)
+    partial.replace(final)
     for older in folder.glob("step-*"):
         if older != final:
             shutil.rmtree(older, ignore_errors=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
 from dilmac.core import EngineError, InputError
@@ -72,7 +72,7 @@ class ChatSession:
             self._engine = Engine(self.config.engine_spec())
         return self._engine
 
-    def ask(self, text: str) -> Iterator[str]:
+    def ask(self, text: str) -> Generator[str, None, None]:
         """Pieces of the answer as they come. A turn whose engine died is not remembered.
 
         Closing the iterator early cancels the answer and remembers what came of it.
@@ -119,7 +119,7 @@ class ChatSession:
         self.last.finish_reason = completion.finish_reason
 
     def _prompt(self, turn: list[Message], engine: Engine) -> list[int]:
-        """Ids of the conversation; where the context is too small, the oldest turns are left out."""
+        """Ids of the conversation; the oldest turns are left out where the context is too small."""
         tokenizer = EngineTokenizer(engine)
         system = [Message("system", self.config.system)] if self.config.system else []
         kept = list(turn)
