@@ -77,7 +77,8 @@ class Stage:
     verb: str
     config: Config
     run: Callable[..., Any]
-    inputs: tuple[Path, ...]  # artifacts of earlier stages that it reads
+    settings: dict[str, Any]  # as the recipe says them, references unresolved
+    inputs: tuple[Path, ...]  # artifacts of earlier stages and files that it reads
 
 
 @dataclass(frozen=True)
@@ -192,11 +193,14 @@ def check_stages(values: dict[str, Any], path: Path, folder: Path) -> list[Stage
         config_class = getattr(module, config_name)
         made = {stage.name: folder / stage.name for stage in stages}
         used: list[Path] = []
-        settings = {key: _resolve(v, made, used, where) for key, v in settings.items()}
+        written = dict(settings)
+        settings = {key: _resolve(v, made, used, where) for key, v in written.items()}
         if issubclass(config_class, StageConfig):
             settings = {"out": folder / name, "seed": values.get("seed", 42), **settings}
         config = config_class.from_mapping(settings, where=where)
-        stages.append(Stage(name, verb, config, getattr(module, function_name), tuple(used)))
+        stages.append(
+            Stage(name, verb, config, getattr(module, function_name), written, tuple(used))
+        )
     return stages
 
 
@@ -208,7 +212,11 @@ def _resolve(value: Any, made: dict[str, Path], used: list[Path], where: str) ->
             one = _resolve(item, made, used, where)
             resolved.extend(one if isinstance(one, list) else [one])
         return resolved
-    if not (isinstance(value, str) and value.startswith("@")):
+    if not isinstance(value, str):
+        return value
+    if not value.startswith("@"):
+        if Path(value).is_file():
+            used.append(Path(value))
         return value
     name = value[1:]
     if name in SAMPLES:
@@ -236,7 +244,7 @@ def _run_figures(stage: Stage, path: Path, *, force: bool) -> Figures:
     """Run a stage that makes no artifact; its figures are kept as JSON beside the others."""
     request = {
         "verb": stage.verb,
-        "config": json.loads(stage.config.model_dump_json()),
+        "settings": stage.settings,
         "inputs": [input_record(used).sha256 for used in stage.inputs],
     }
     if path.is_file() and not force:

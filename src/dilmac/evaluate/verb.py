@@ -41,7 +41,7 @@ def evaluate(config: EvaluateConfig) -> Figures:
     }
     total = sum(by_source.values(), Bits())
     figures: Figures = {
-        "model": str(config.model),
+        "model": config.model.name,
         "bits_per_byte": round(total.per_byte, 4),
         "bits_per_byte_by_source": {name: round(b.per_byte, 4) for name, b in by_source.items()},
         "measured_bytes": total.num_bytes,

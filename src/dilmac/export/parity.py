@@ -21,9 +21,9 @@ from dilmac.tokenizer import Tokenizer
 
 TOP = 64  # tokens of each position that are compared
 # Largest difference of a log-probability [nats], with keys and values in f32 on both sides. Seen
-# on the `quick` shape over 2,000 positions x 64 tokens: f32 0.000015, f16 0.0023. For q8_0 there
+# on the `quick` shape over 2,000 positions x 64 tokens: f32 0.000015, f16 0.0125. For q8_0 there
 # is no bound to hold (seen: 0.10); its agreement is reported.
-BOUNDS: dict[str, float | None] = {"f32": 0.001, "f16": 0.02, "q8_0": None}
+BOUNDS: dict[str, float | None] = {"f32": 0.001, "f16": 0.05, "q8_0": None}
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ from dilmac.core import (
     building,
     num_cpus,
     say,
+    write_json,
 )
 from dilmac.models import load_model, require_model_folder, save_model
 from dilmac.tokenizer import IM_END, Tokenizer, copy_tokenizer
@@ -210,7 +212,7 @@ def _validation_loss(trainer: SFTTrainer) -> float:
 
 def _save(model: PeftModel, tokenizer: Tokenizer, config: FinetuneConfig, folder: Path) -> float:
     """Save the adapter, merge it, prove that merging changed nothing, save the whole model."""
-    model.save_pretrained(str(folder / "adapter"))
+    _save_adapter(model, config.model.name, folder / "adapter")
     model.eval()
     probe = torch.arange(len(tokenizer), device=model.device)[:64].unsqueeze(0)
     with torch.inference_mode():
@@ -232,3 +234,17 @@ def _save(model: PeftModel, tokenizer: Tokenizer, config: FinetuneConfig, folder
     copy_tokenizer(config.model, folder)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return float(f"{difference:.2g}")
+
+
+def _save_adapter(model: PeftModel, base_name: str, folder: Path) -> None:
+    """The adapter as PEFT reads it, made to repeat: its config lists layers in the order of a set,
+    and both config and card name a path of this machine."""
+    model.save_pretrained(str(folder))
+    (folder / "README.md").unlink(missing_ok=True)
+    path = folder / "adapter_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings["base_model_name_or_path"] = base_name
+    for name, value in settings.items():
+        if isinstance(value, list):
+            settings[name] = sorted(value)
+    write_json(path, settings)

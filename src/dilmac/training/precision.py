@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 
 def training_device() -> torch.device:
@@ -28,3 +30,13 @@ def resolve_precision(asked: str, device: torch.device) -> str:
         has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
         return "bf16" if has_bf16 else "fp32"
     return "fp32"
+
+
+def fresh_accelerator(precision: str) -> Accelerator:
+    """An Accelerator of that precision, whatever an earlier stage of this process used.
+
+    Accelerate keeps its precision in a process-wide state and refuses another one; transformers'
+    own TrainingArguments reset it in the same way.
+    """
+    AcceleratorState._reset_state()
+    return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no")

@@ -32,7 +32,7 @@ from dilmac.tokenizer import IM_END, PAD, Tokenizer, copy_tokenizer
 from dilmac.training.config import PretrainConfig
 from dilmac.training.heldout import HeldOut, continuations
 from dilmac.training.optimize import adamw, rate_share
-from dilmac.training.precision import resolve_precision, training_device
+from dilmac.training.precision import fresh_accelerator, resolve_precision, training_device
 from dilmac.training.resume import load_checkpoint, save_checkpoint
 from dilmac.training.windows import Windows, tokenize
 
@@ -87,7 +87,7 @@ def _prepare(config: PretrainConfig, build: Build) -> Run:
     tokens = tokenize(config.corpus, tokenizer, build.path / TOKENS)
     windows = Windows(tokens, context, config.seed)
     precision = resolve_precision(config.precision, training_device())
-    accelerator = Accelerator(mixed_precision="bf16" if precision == "bf16" else "no")
+    accelerator = fresh_accelerator(precision)
     torch.manual_seed(config.seed)
     end = tokenizer.document_start_id
     shape = preset.model_copy(update={"context": context})

@@ -1,0 +1,83 @@
+"""The command line: help with an example, errors in a line or two, exit codes, JSON alone."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dilmac.cli import main
+from killing import run_dilmac
+
+VERBS = [
+    ["quickstart"],
+    ["corpus", "build"],
+    ["tokenizer", "train"],
+    ["tokenizer", "compare"],
+    ["pretrain"],
+    ["finetune"],
+    ["evaluate"],
+    ["export", "gguf"],
+    ["chat"],
+    ["run"],
+]
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return int(ended.value.code or 0), out, err
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_every_verb_has_help_with_an_example(
+    verb: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(capsys, *verb, "--help")
+    assert code == 0
+    assert "Example" in out and f"dilmac {' '.join(verb)}" in out.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["corpus", "build", "nowhere.txt", "--out", "x"], "no such file or folder"),
+        (["corpus", "bild"], "Did you mean"),
+        (["pretrain", "--tokns", "3"], "Did you mean"),
+        (["pretrain", "--corpus", "x", "--tokenizer", "y"], "--out: is missing"),
+        (["run", "nowhere.yaml"], "no such recipe"),
+        (["chat", "--model", "nowhere"], "no such model"),
+        (["chat", "--model", "x", "--temperature", "9"], "--temperature"),
+        (["evaluate", "--model", "nowhere"], "no text to measure"),
+        (["tokenizer", "compare", "x.txt", "--tokenizer", "nowhere"], "no tokenizer.json"),
+    ],
+)
+def test_what_the_user_can_mend_ends_with_2_and_no_traceback(
+    arguments: list[str], found: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, *arguments)
+    assert code == 2
+    assert err.startswith("error:") and found in err
+    assert "Traceback" not in err and out == ""
+    assert len(err.strip().splitlines()) <= 3
+
+
+def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "run", "nowhere.yaml", "--debug")
+    assert code == 2 and "Traceback" in err
+
+
+def test_json_is_all_there_is_on_standard_output(sample_corpus: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.jsonl"
+    lines = (
+        json.dumps({"text": f"Bugün {n} numaralı otobüsle okula gittim ve " * 5}) for n in "ab"
+    )
+    text.write_text("\n".join(lines), encoding="utf-8")
+    flags = ["--out", str(tmp_path / "c"), "--max-repeated-line-share", "1", "--json"]
+    ended = run_dilmac("corpus", "build", str(text), *flags, "--max-top-bigram-share", "1")
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["documents_kept"] == 2
+    again = run_dilmac("corpus", "build", str(text), *flags, "--max-top-bigram-share", "1")
+    assert again.returncode == 0 and "nothing to do" in again.stderr
+    other = run_dilmac("corpus", "build", str(text), *flags, "--min-words", "3")
+    assert other.returncode == 2 and "--force" in other.stderr

@@ -1,0 +1,86 @@
+"""Fine-tuning: new rows are trained and saved, merging loses nothing, a killed run goes on."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from dilmac.core import InputError, bundled_instructions, open_artifact, read_events
+from dilmac.tokenizer import IM_END, IM_START, Tokenizer
+from dilmac.training import FinetuneConfig, finetune
+from killing import has_steps, kill_dilmac_when, run_dilmac
+
+
+def test_loss_falls_and_figures_say_so(tiny_chat: Path) -> None:
+    figures = open_artifact(tiny_chat, "model").figures
+    assert figures["validation_loss"] < figures["validation_loss_before"]
+    assert figures["examples"] + figures["examples_validation"] + figures["examples_too_long"] == 60
+    assert 0 < figures["trainable_parameters"] < figures["total_parameters"]
+    steps = [e["step"] for e in read_events(tiny_chat / "events.jsonl") if e["event"] == "step"]
+    assert steps == list(range(1, figures["steps"] + 1))
+
+
+def test_rows_of_the_markers_were_trained(tiny_model: Path, tiny_chat: Path) -> None:
+    tokenizer = Tokenizer(tiny_chat)
+    before, after = (
+        AutoModelForCausalLM.from_pretrained(folder).get_input_embeddings().weight.detach()
+        for folder in (tiny_model, tiny_chat)
+    )
+    for token in (IM_START, IM_END):
+        row = tokenizer.control_id(token)
+        assert float((before[row] - after[row]).abs().max()) > 1e-4
+
+
+def test_merged_model_equals_base_with_adapter(tiny_model: Path, tiny_chat: Path) -> None:
+    merged = AutoModelForCausalLM.from_pretrained(tiny_chat)
+    base = AutoModelForCausalLM.from_pretrained(tiny_model)
+    separate = PeftModel.from_pretrained(base, tiny_chat / "adapter").eval()
+    ids = AutoTokenizer.from_pretrained(tiny_chat)("Merhaba, nasılsın?", return_tensors="pt")
+    with torch.inference_mode():
+        difference = (merged(ids.input_ids).logits - separate(ids.input_ids).logits).abs().max()
+    assert float(difference) < 1e-4
+    assert merged.get_input_embeddings().weight is merged.get_output_embeddings().weight
+
+
+def test_an_answer_can_end(tiny_chat: Path) -> None:
+    tokenizer = Tokenizer(tiny_chat)
+    model = AutoModelForCausalLM.from_pretrained(tiny_chat)
+    assert tokenizer.control_id(IM_END) in model.generation_config.eos_token_id
+    assert model.config.pad_token_id not in model.generation_config.eos_token_id
+
+
+def test_a_model_without_markers_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    for path in tiny_model.iterdir():
+        if path.is_file() and path.name != "artifact.json":
+            (folder / path.name).write_bytes(path.read_bytes())
+    text = (folder / "tokenizer.json").read_text(encoding="utf-8")
+    (folder / "tokenizer.json").write_text(text.replace("<|im_start|>", "<|other|>"))
+    config = FinetuneConfig(model=folder, data=bundled_instructions(), out=tmp_path / "out")
+    with pytest.raises(InputError, match="no control token <|im_start|>".replace("|", r"\|")):
+        finetune(config)
+    assert not (tmp_path / "out").exists()
+
+
+def test_killed_and_repeated_gives_the_bytes_of_an_undisturbed_run(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    def flags(out: Path) -> list[str]:
+        data = ["--model", str(tiny_model), "--data", str(bundled_instructions())]
+        budget = ["--epochs", "2", "--batch-size", "8", "--checkpoint-steps", "5"]
+        return ["finetune", *data, *budget, "--lora-dropout", "0.1", "--out", str(out)]
+
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    assert run_dilmac(*flags(undisturbed)).returncode == 0
+    events = tmp_path / ".killed.partial" / "events.jsonl"
+    assert kill_dilmac_when(lambda: has_steps(events, 13), *flags(killed))
+    assert not killed.exists()
+    checkpoints = list((tmp_path / ".killed.partial" / "checkpoints").glob("checkpoint-*"))
+    assert checkpoints
+    assert run_dilmac(*flags(killed)).returncode == 0
+    ours, theirs = open_artifact(killed), open_artifact(undisturbed)
+    assert ours.manifest.digest == theirs.manifest.digest
+    assert ours.figures == theirs.figures
