@@ -43,7 +43,7 @@ def test_every_verb_has_help_with_an_example(
     [
         (["corpus", "build", "nowhere.txt", "--out", "x"], "no such file or folder"),
         (["corpus", "bild"], "Did you mean"),
-        ("pretrain --corpus x --tokenizer y --out z --tokns 3".split(), "Did you mean --tokens"),
+        (["pretrain", "--corpus", "x", "--tokenizer", "y", "--out", "z", "--tokns", "3"], "Did you mean --tokens"),
         (["pretrain", "--corpus", "x", "--tokenizer", "y"], "--out: is missing"),
         (["run", "nowhere.yaml"], "no such recipe"),
         (["chat", "--model", "nowhere"], "no such model"),

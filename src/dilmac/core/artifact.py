@@ -242,7 +242,8 @@ def building(
         _refuse_foreign(out)
         build.resumed = _prepare(partial, request, resumable=resumable, force=force)
         try:
-            yield build
+            with disk_full_explained(out):  # looks at the disk before the room is freed below
+                yield build
         except BaseException:
             if not resumable:
                 shutil.rmtree(partial, ignore_errors=True)

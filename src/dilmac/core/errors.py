@@ -17,6 +17,7 @@ traceback.
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,24 +69,32 @@ class ParityError(DilmacError):
     """An export that does not equal its source."""
 
 
+FULL_BELOW_BYTES = 1 << 20  # a disk with less room than this is full
+
+
 @contextmanager
 def disk_full_explained(where: Path) -> Iterator[None]:
     """Turn "no space left" and "quota exceeded" into a `DiskFullError` that names `where`.
 
-    Libraries written in Rust or C++ (safetensors, SentencePiece) report a full disk as text in
-    an exception of their own; those are recognized by it.
+    Libraries written in C++ or Rust (SentencePiece, safetensors, numpy, torch) report a full disk
+    in words of their own, so what counts beside the error's number is the room that is left.
     """
     try:
         yield
     except DilmacError:
         raise
     except Exception as error:
-        code = getattr(error, "errno", None)
-        text = str(error)
-        if code in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text or "os error 28" in text:
-            raise DiskFullError(
-                "the disk is full; nothing bears a final name that is not whole",
-                where=where,
-                mend="free some space or choose another --out, then run the same command again",
-            ) from error
-        raise
+        is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        if not (is_full or "No space left" in str(error) or _room_left(where) < FULL_BELOW_BYTES):
+            raise
+        raise DiskFullError(
+            "the disk is full; nothing bears a final name that is not whole",
+            where=where,
+            mend="free some space or choose another --out, then run the same command again",
+        ) from error
+
+
+def _room_left(where: Path) -> int:
+    """Free bytes of the disk under a path that need not exist yet."""
+    existing = next(path for path in (where.absolute(), *where.absolute().parents) if path.exists())
+    return shutil.disk_usage(existing).free

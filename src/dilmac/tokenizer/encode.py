@@ -157,8 +157,8 @@ class Tokenizer:
     def encode_stream(self, texts: Iterable[str]) -> Iterator[list[int]]:
         """Ids of many texts, in order, on all cores; memory holds one batch of texts.
 
-        gigatoken does the work (7 times SentencePiece's speed); texts with a control string or
-        U+2581 in them take the way of `encode`.
+        gigatoken does the work (about 4 times SentencePiece's speed, benchmarks/encode.py);
+        texts with a control string or U+2581 in them take the way of `encode`.
         """
         source = iter(texts)
         while batch := list(islice(source, BATCH_TEXTS)):
