@@ -25,14 +25,20 @@ def run_dilmac(*arguments: str, cwd: Path | None = None) -> subprocess.Completed
     )
 
 
-def kill_dilmac_when(moment: Callable[[], bool], *arguments: str) -> bool:
-    """Start `dilmac …`, kill -9 it and its children when `moment()`; False if it ended before."""
-    process = subprocess.Popen(
+def start_dilmac(*arguments: str, output: int = subprocess.PIPE) -> subprocess.Popen[str]:
+    """`dilmac …` in a session of its own, so that a signal reaches it and its children only."""
+    return subprocess.Popen(
         [sys.executable, "-m", "dilmac", *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        text=True,
         start_new_session=True,
     )
+
+
+def kill_dilmac_when(moment: Callable[[], bool], *arguments: str) -> bool:
+    """Start `dilmac …`, kill -9 it and its children when `moment()`; False if it ended before."""
+    process = start_dilmac(*arguments, output=subprocess.DEVNULL)
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         if moment():

@@ -1,12 +1,14 @@
 """The command line: help with an example, errors in a line or two, exit codes, JSON alone."""
 
 import json
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from dilmac.cli import main
-from killing import run_dilmac
+from killing import has_steps, run_dilmac, start_dilmac
 
 VERBS = [
     ["quickstart"],
@@ -43,7 +45,10 @@ def test_every_verb_has_help_with_an_example(
     [
         (["corpus", "build", "nowhere.txt", "--out", "x"], "no such file or folder"),
         (["corpus", "bild"], "Did you mean"),
-        (["pretrain", "--corpus", "x", "--tokenizer", "y", "--out", "z", "--tokns", "3"], "Did you mean --tokens"),
+        (
+            ["pretrain", "--corpus", "x", "--tokenizer", "y", "--out", "z", "--tokns", "3"],
+            "Did you mean --tokens",
+        ),
         (["pretrain", "--corpus", "x", "--tokenizer", "y"], "--out: is missing"),
         (["run", "nowhere.yaml"], "no such recipe"),
         (["chat", "--model", "nowhere"], "no such model"),
@@ -81,3 +86,23 @@ def test_json_is_all_there_is_on_standard_output(sample_corpus: Path, tmp_path: 
     assert again.returncode == 0 and "nothing to do" in again.stderr
     other = run_dilmac("corpus", "build", str(text), *flags, "--min-words", "3")
     assert other.returncode == 2 and "--force" in other.stderr
+
+
+def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(
+    sample_corpus: Path, sample_tokenizer: Path, tmp_path: Path
+) -> None:
+    flags = ["pretrain", "--corpus", str(sample_corpus), "--tokenizer", str(sample_tokenizer)]
+    flags += ["--preset", "tiny", "--tokens", "200000", "--checkpoint-steps", "5"]
+    flags += ["--eval-bytes", "500", "--out", str(tmp_path / "base")]
+    process = start_dilmac(*flags)
+    events = tmp_path / ".base.partial" / "events.jsonl"
+    while not has_steps(events, 12):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in err and "Traceback" not in err
+    assert not (tmp_path / "base").exists()
+    ended = run_dilmac(*flags)
+    assert ended.returncode == 0 and "going on at step" in ended.stderr

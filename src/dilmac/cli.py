@@ -36,6 +36,7 @@ app = App(
     help_format="markdown",
     exit_on_error=False,
     print_error=False,
+    suppress_keyboard_interrupt=False,
 )
 corpus = App(name="corpus", help="Raw text into clean Turkish text.")
 tokenizer = App(name="tokenizer", help="Train and compare tokenizers.")
