@@ -25,24 +25,28 @@ MEANING = {
 }
 
 
+# What a document must be to come through, in the order of the pipeline.
+FUNNEL = {
+    "readable": ("bad_json", "no_json_object", "no_text_field", "line_too_long", "lone_surrogate"),
+    "Turkish": ("empty", "other_language", "unsure_language"),
+    "good": (
+        "too_short",
+        "not_words",
+        "word_length",
+        "repeated_lines",
+        "repeated_words",
+        "no_stop_words",
+    ),
+    "once": ("duplicate",),
+}
+
+
 def funnel_figure(figures: Figures) -> object:
     """Documents left after each group of rules, as a plotly figure."""
     import plotly.graph_objects as go
 
-    groups = {
-        "readable": (
-            "bad_json",
-            "no_json_object",
-            "no_text_field",
-            "line_too_long",
-            "lone_surrogate",
-        ),
-        "Turkish": ("empty", "other_language", "unsure_language"),
-        "good": tuple(MEANING)[8:14],
-        "once": ("duplicate",),
-    }
     names, left = ["read"], [figures["documents_read"]]
-    for name, reasons in groups.items():
+    for name, reasons in FUNNEL.items():
         names.append(name)
         left.append(left[-1] - sum(figures["rejected"].get(reason, 0) for reason in reasons))
     return go.Figure(go.Funnel(y=names, x=left, textinfo="value+percent initial"))
