@@ -23,6 +23,7 @@ from dilmac.engines.interface import EngineSpec, FinishReason, Sampling, Token
 
 MAX_DEFAULT_CONTEXT = 8192  # a model's own may be 262,144, with a cache of gigabytes
 HTTP_SECONDS = 600
+PIN = 1e6  # added to the logit of the token that must be sampled
 
 
 class LlamaCpp:
@@ -39,6 +40,7 @@ class LlamaCpp:
         self.byte_values = {row: value for value, row in self.byte_ids.items()}
         self.control: dict[str, int] = header["control"]
         self.num_rows = header["num_rows"]
+        self.plain_id: int = header["plain_id"]
         self.context = spec.context or min(header["context"], MAX_DEFAULT_CONTEXT)
         self.key = secrets.token_hex(32)
         self.server = xllamacpp.Server(self._parameters(spec))
@@ -145,8 +147,17 @@ class LlamaCpp:
         # with one token to generate; the cached prefix makes that one evaluation each.
         rows = []
         for end in range(1, len(ids)):
-            request = {"prompt": ids[:end], "n_predict": 1, "n_probs": top, "temperature": 0.0}
-            answer = self.server.handle_completions({**request, "cache_prompt": True})
+            request = {
+                "prompt": ids[:end],
+                "n_predict": 1,
+                "n_probs": top,
+                "temperature": 0.0,
+                "cache_prompt": True,
+                # Probabilities are those before sampling. What is sampled is pinned to a plain
+                # piece, because for a token that is part of a character the server gives none.
+                "logit_bias": [[self.plain_id, PIN]],
+            }
+            answer = self.server.handle_completions(request)
             if "error" in answer:
                 raise DilmacError(str(answer["error"].get("message", answer["error"])))
             best = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
@@ -191,10 +202,11 @@ def _read_header(path: Path) -> dict[str, Any]:
             "model": str(reader.fields["tokenizer.ggml.model"].contents()),
             "context": int(reader.fields[f"{architecture}.context_length"].contents()),
             "num_rows": len(tokens),
+            "plain_id": next(row for row, token in enumerate(tokens) if token in ("a", "e", "i")),
             "control": control,
             "byte_ids": byte_ids,
         }
-    except (ValueError, KeyError, IndexError, OSError, OverflowError) as error:
+    except (ValueError, KeyError, IndexError, OSError, OverflowError, StopIteration) as error:
         raise InputError(
             f"no readable GGUF ({type(error).__name__}: {error})",
             where=path,

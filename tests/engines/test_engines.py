@@ -1,0 +1,156 @@
+"""Both engines, in real processes: the same answers, and every way to die is an event."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dilmac.core import EngineError, InputError
+from dilmac.engines import Engine, EngineSpec, Sampling, engine_for
+
+LONG = Sampling(max_tokens=100, temperature=1.5, top_k=0, top_p=1.0)
+
+
+@pytest.fixture(params=["transformers", "llamacpp"])
+def spec(request: pytest.FixtureRequest, tiny_chat: Path, tiny_gguf: Path) -> EngineSpec:
+    if request.param == "transformers":
+        return EngineSpec(kind="transformers", model=tiny_chat)
+    return EngineSpec(kind="llamacpp", model=tiny_gguf / "model-f16.gguf", exact=True)
+
+
+@pytest.fixture
+def engine(spec: EngineSpec) -> Iterator[Engine]:
+    with Engine(spec) as running:
+        yield running
+
+
+def test_an_engine_speaks_ids(engine: Engine) -> None:
+    ids = engine.tokenize(["Merhaba dünya <|im_end|> 🙂"])[0]
+    assert engine.detokenize(ids) == "Merhaba dünya <|im_end|> 🙂"
+    assert engine.context == 128 and engine.vocab_size == 1024
+    assert engine.control_tokens["<|im_end|>"] == 4
+
+    prompt = [1, *ids]
+    first, again = (list(engine.generate(prompt, LONG)) for _ in range(2))
+    assert first == again and all(0 <= token.id < 1024 for token in first)
+    other = list(engine.generate(prompt, LONG.model_copy(update={"seed": 1})))
+    assert other != first
+
+    short = engine.generate(prompt, Sampling(max_tokens=3, temperature=0))
+    assert len(list(short)) == 3 and short.finish_reason == "length"
+    greedy = [token.id for token in engine.generate(prompt, Sampling(max_tokens=1, temperature=0))]
+    best = engine.score([*prompt, 5], top=4)[-1]
+    assert greedy == [best[0][0]]
+    assert [p for _, p in best] == sorted((p for _, p in best), reverse=True)
+
+    stopping = Sampling(max_tokens=5, temperature=0, stop_ids=tuple(greedy))
+    stopped = engine.generate(prompt, stopping)
+    assert list(stopped) == [] and stopped.finish_reason == "stop"
+
+
+def test_a_request_can_be_cancelled_and_the_next_one_works(engine: Engine) -> None:
+    completion = engine.generate([1, 300], LONG)
+    completion.cancel()
+    tokens = list(completion)
+    assert len(tokens) < 100 and completion.finish_reason in ("cancelled", "stop")
+    assert len(list(engine.generate([1, 300], Sampling(max_tokens=2, temperature=0)))) == 2
+
+
+def test_what_cannot_be_answered_is_refused_and_the_engine_goes_on(engine: Engine) -> None:
+    for prompt in ([5] * 200, [1, 5000], []):
+        with pytest.raises(EngineError):
+            list(engine.generate(prompt, Sampling(max_tokens=2)))
+    assert len(list(engine.generate([1, 300], Sampling(max_tokens=2, temperature=0)))) == 2
+
+
+def test_killed_in_the_middle_of_an_answer(spec: EngineSpec) -> None:
+    with Engine(spec) as engine:
+        os.kill(engine.pid, signal.SIGSTOP)
+        completion = engine.generate([1, 300], LONG)
+        os.kill(engine.pid, signal.SIGKILL)
+        with pytest.raises(EngineError, match=r"engine died"):
+            list(completion)
+        assert not engine.is_alive
+        with pytest.raises(EngineError):
+            list(engine.generate([1, 300], LONG))
+
+
+def test_a_hung_engine_is_ended(spec: EngineSpec) -> None:
+    with Engine(spec, silence_seconds=1.0) as engine:
+        os.kill(engine.pid, signal.SIGSTOP)
+        with pytest.raises(EngineError, match="was silent for 1 s"):
+            list(engine.generate([1, 300], LONG))
+
+
+def test_no_engine_outlives_the_process_that_started_it(spec: EngineSpec) -> None:
+    script = (
+        "import sys, time\n"
+        "from dilmac.engines import Engine, EngineSpec\n"
+        "engine = Engine(EngineSpec.model_validate_json(sys.argv[1]))\n"
+        "print(engine.pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", script, spec.model_dump_json()]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    parent.kill()
+    parent.communicate()
+    child.wait(timeout=20)
+    assert not child.is_running()
+
+
+def test_both_engines_give_the_same_log_probabilities(tiny_chat: Path, tiny_gguf: Path) -> None:
+    ids = [1, *range(300, 340)]
+    llama = EngineSpec(kind="llamacpp", model=tiny_gguf / "model-f16.gguf", exact=True)
+    with (
+        Engine(EngineSpec(kind="transformers", model=tiny_chat)) as first,
+        Engine(llama) as second,
+    ):
+        for ours, theirs in zip(first.score(ids, 8), second.score(ids, 8), strict=True):
+            expected = dict(theirs)
+            for token, logprob in ours:
+                if token in expected:
+                    assert logprob == pytest.approx(expected[token], abs=0.02)
+
+
+@pytest.mark.parametrize("fault", ["text", "truncated", "empty"])
+def test_a_damaged_gguf_is_refused(tiny_gguf: Path, tmp_path: Path, fault: str) -> None:
+    data = (tiny_gguf / "model-f16.gguf").read_bytes()
+    damaged = {"text": b"no model" * 100, "truncated": data[: len(data) // 2], "empty": b""}
+    path = tmp_path / "model.gguf"
+    path.write_bytes(damaged[fault])
+    with pytest.raises(EngineError) as caught:
+        Engine(EngineSpec(kind="llamacpp", model=path))
+    assert "Traceback" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "fault"),
+    [
+        ({}, r"no config\.json"),
+        ({"config.json": "{}"}, "no safetensors"),
+        ({"config.json": "{", "model.safetensors": ""}, "no JSON"),
+        ({"config.json": '{"auto_map": {}}', "model.safetensors": ""}, "auto_map"),
+    ],
+)
+def test_an_unsafe_or_broken_folder_is_refused(
+    tmp_path: Path, files: dict[str, str], fault: str
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(EngineError, match=fault):
+        Engine(EngineSpec(kind="transformers", model=tmp_path))
+
+
+def test_a_path_says_its_engine(tiny_chat: Path, tiny_gguf: Path, tmp_path: Path) -> None:
+    assert engine_for(tiny_chat).kind == "transformers"
+    assert engine_for(tiny_gguf).model == tiny_gguf / "model-f16.gguf"
+    for nothing in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(InputError):
+            engine_for(nothing)
