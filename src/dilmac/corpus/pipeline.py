@@ -155,7 +155,8 @@ class CorpusWriter:
         self.rejects.write(vars(reject))
         shown = self.examples.setdefault(reject.reason, [])
         if len(shown) < self.EXAMPLES_PER_REASON:
-            shown.append(f"{reject.id}: {' '.join(reject.text.split())[:160]}")
+            printable = reject.text.encode("utf-8", "backslashreplace").decode()
+            shown.append(f"{reject.id}: {' '.join(printable.split())[:160]}")
 
     def close(self, counts: Counts) -> None:
         if self._lowest is not None:

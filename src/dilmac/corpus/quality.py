@@ -61,4 +61,5 @@ def top_bigram_share(words: list[str]) -> float:
     pair, count = pairs.most_common(1)[0]
     if count == 1:
         return 0.0
-    return count * sum(map(len, pair)) / max(1, sum(map(len, words)))
+    share = count * sum(map(len, pair)) / max(1, sum(map(len, words)))
+    return min(1.0, share)  # a pair of the same word overlaps itself

@@ -31,9 +31,11 @@ _MANY_BREAKS = re.compile(r"\n{3,}")
 
 _TAGS = "p|br|a|b|i|u|em|strong|span|div|ul|ol|li|font|center|table|tr|td|th|h[1-6]|img|hr"
 _TAG = re.compile(rf"</?(?:{_TAGS})(?:\s[^<>]*)?/?>", re.IGNORECASE)
-# A text about HTML mentions tags one at a time; leftovers come as pairs, breaks and links.
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+# A text about HTML mentions tags one at a time; leftovers come as pairs, repeated breaks, links.
 _LEFTOVER = re.compile(
-    rf"<({_TAGS})(?:\s[^<>]*)?>[^<>]*</\1>|<br\s*/?>|<p>|</p>|<a\s+href=", re.IGNORECASE
+    rf"<({_TAGS})(?:\s[^<>]*)?>[^<>]*</\1>|<br\s*/?>(?=.*<br\s*/?>)|</p>|<a\s+href=|<!--.*?-->",
+    re.IGNORECASE | re.DOTALL,
 )
 _BLOCK_END = re.compile(r"</p>|<br\s*/?>|</div>|</li>|</tr>|</h[1-6]>", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:#\d{2,6}|#x[0-9a-fA-F]{2,5}|[A-Za-z]{2,8});")
@@ -72,6 +74,7 @@ def _repair_encoding(text: str) -> str:
 
 def _strip_html(text: str) -> str:
     if _LEFTOVER.search(text):
+        text = _COMMENT.sub(" ", text)
         text = _BLOCK_END.sub("\n", text)
         text = _TAG.sub(" ", text)
         text = html.unescape(text)

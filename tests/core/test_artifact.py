@@ -1,0 +1,186 @@
+"""The artifact contract: whole or not at all, done once, never over something else."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dilmac.core import (
+    Artifact,
+    ArtifactError,
+    InputError,
+    StageConfig,
+    building,
+    input_record,
+    open_artifact,
+)
+
+
+class NoteConfig(StageConfig):
+    """A stage that writes a note."""
+
+    source: Path
+    words: int = 3
+
+
+def write_note(config: NoteConfig, *, force: bool = False, fail: bool = False) -> Artifact:
+    inputs = {"source": [config.source]}
+    with building("note", config, inputs, force=force) as build:
+        if build.done:
+            return build.done
+        (build.path / "sub").mkdir()
+        (build.path / "sub" / "note.txt").write_text("x " * config.words, encoding="utf-8")
+        (build.path / "events.jsonl").write_text("{}\n", encoding="utf-8")
+        if fail:
+            raise RuntimeError("in the middle")
+        return build.finish({"words": config.words}, speed=1.5)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> NoteConfig:
+    source = tmp_path / "source.txt"
+    source.write_text("girdi", encoding="utf-8")
+    return NoteConfig(source=source, out=tmp_path / "note")
+
+
+def test_an_artifact_says_what_it_is(config: NoteConfig) -> None:
+    made = write_note(config)
+    assert made.path == config.out and made.figures == {"words": 3}
+    manifest = json.loads((config.out / "artifact.json").read_text(encoding="utf-8"))
+    assert manifest["kind"] == "note" and manifest["seed"] == 42
+    assert manifest["config"] == {"seed": 42, "words": 3}
+    assert manifest["inputs"]["source"][0]["name"] == "source.txt"
+    assert set(manifest["files"]) == {"sub/note.txt"}
+    assert manifest["run"]["speed"] == 1.5 and "torch" in manifest["run"]["versions"]
+    assert str(config.source.parent) not in json.dumps(manifest)
+    assert open_artifact(config.out, "note").manifest == made.manifest
+
+
+def test_the_same_request_does_nothing(config: NoteConfig) -> None:
+    first, second = write_note(config), write_note(config)
+    assert first.manifest.run == second.manifest.run
+
+
+def test_other_settings_or_inputs_are_refused_and_force_makes_it_again(config: NoteConfig) -> None:
+    write_note(config)
+    longer = config.model_copy(update={"words": 5})
+    with pytest.raises(ArtifactError, match=r"words was 3, now 5(.|\n)*--force"):
+        write_note(longer)
+    config.source.write_text("başka", encoding="utf-8")
+    with pytest.raises(ArtifactError, match="source has other content"):
+        write_note(config)
+    assert write_note(longer, force=True).figures == {"words": 5}
+    assert not list(config.out.parent.glob(".note.*"))
+
+
+def test_the_digest_is_that_of_the_content(config: NoteConfig) -> None:
+    first = write_note(config).manifest
+    again = write_note(config, force=True).manifest
+    assert first.digest == again.digest
+    moved = config.model_copy(update={"out": config.out.with_name("elsewhere")})
+    assert write_note(moved).manifest.digest == first.digest
+
+
+def test_a_failure_leaves_nothing_with_a_final_name(config: NoteConfig) -> None:
+    with pytest.raises(RuntimeError):
+        write_note(config, fail=True)
+    assert {path.name for path in config.out.parent.iterdir()} == {"source.txt"}
+    write_note(config)
+    with pytest.raises(RuntimeError):
+        write_note(config, force=True, fail=True)
+    assert open_artifact(config.out).figures == {"words": 3}
+
+
+def test_a_resumable_stage_finds_what_it_left(config: NoteConfig) -> None:
+    inputs = {"source": [config.source]}
+
+    def begin(fail: bool, **changes: object) -> bool:
+        settings = config.model_copy(update=changes)
+        with building("note", settings, inputs, resumable=True) as build:
+            found = (build.path / "half.txt").exists()
+            assert found == build.resumed
+            (build.path / "half.txt").write_text("yarım", encoding="utf-8")
+            if fail:
+                raise KeyboardInterrupt
+            build.finish({})
+        return found
+
+    with pytest.raises(KeyboardInterrupt):
+        begin(fail=True)
+    assert not config.out.exists()
+    with pytest.raises(ArtifactError, match="interrupted run with other inputs or settings"):
+        begin(fail=False, words=9)
+    assert begin(fail=False) is True
+    assert set(open_artifact(config.out).manifest.files) == {"half.txt"}
+
+
+def test_foreign_folders_and_files_are_left_alone(config: NoteConfig) -> None:
+    config.out.mkdir()
+    (config.out / "mine.txt").write_text("benim", encoding="utf-8")
+    for force in (False, True):
+        with pytest.raises(ArtifactError, match="was not made by dilmac"):
+            write_note(config, force=force)
+    assert (config.out / "mine.txt").read_text(encoding="utf-8") == "benim"
+    file = config.model_copy(update={"out": config.source})
+    with pytest.raises(ArtifactError, match="is a file"):
+        write_note(file)
+
+
+def test_what_was_damaged_is_found(config: NoteConfig, tmp_path: Path) -> None:
+    write_note(config)
+    note = config.out / "sub" / "note.txt"
+    note.write_text("kısa", encoding="utf-8")
+    with pytest.raises(ArtifactError, match="another size than recorded"):
+        open_artifact(config.out)
+    note.unlink()
+    with pytest.raises(ArtifactError, match="is missing"):
+        open_artifact(config.out)
+    (config.out / "artifact.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ArtifactError, match="damaged"):
+        open_artifact(config.out)
+    with pytest.raises(InputError, match="no such folder"):
+        open_artifact(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="not made by dilmac"):
+        open_artifact(tmp_path)
+
+
+def test_another_kind_is_refused(config: NoteConfig) -> None:
+    write_note(config)
+    with pytest.raises(InputError, match="holds a note, not a corpus"):
+        open_artifact(config.out, "corpus")
+
+
+def test_a_second_writer_waits_outside(config: NoteConfig) -> None:
+    script = (
+        "import sys, pathlib\n"
+        "from dilmac.core import StageConfig, building\n"
+        "with building('note', StageConfig(out=pathlib.Path(sys.argv[1])), {}) as build:\n"
+        "    print('in', flush=True)\n"
+        "    sys.stdin.read()\n"
+        "    build.finish({})\n"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", script, str(config.out)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout is not None and other.stdout.readline() == "in\n"
+    with pytest.raises(ArtifactError, match="another dilmac is writing it"):
+        write_note(config)
+    other.communicate("")
+    assert other.returncode == 0 and open_artifact(config.out).manifest.kind == "note"
+
+
+def test_inputs_are_known_by_their_content(config: NoteConfig, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a.txt").write_text("a", encoding="utf-8")
+    before = input_record(folder)
+    (folder / "a.txt").write_text("b", encoding="utf-8")
+    assert input_record(folder).sha256 != before.sha256
+    assert input_record(config.source).num_bytes == 5
+    with pytest.raises(InputError, match="no such file or folder"):
+        input_record(tmp_path / "nowhere")
