@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from dilmac.core import EngineError
 from dilmac.engines.interface import KEY_VARIABLE, EngineSpec, Sampling, Token
+from dilmac.tokenizer import require_characters
 
 START_SECONDS = 600.0  # a large model is read from a slow disk
 SILENCE_SECONDS = 120.0  # without a token or an answer, an engine counts as hung
@@ -90,15 +91,22 @@ class Engine:
                     raise self._dead("died while it started") from None
                 continue
             connection.settimeout(5)
-            offered = connection.recv(len(key)).decode("ascii", "replace")
-            if hmac.compare_digest(offered, key):
-                connection.settimeout(None)
+            offered = b""
+            with contextlib.suppress(OSError):  # silent, or gone again
+                offered = connection.recv(len(key))
+            if hmac.compare_digest(offered, key.encode()):
+                connection.settimeout(START_SECONDS)
                 return connection
             connection.close()  # not our child: some other local process tried the port
         raise self._dead(f"was not ready after {START_SECONDS:.0f} s")
 
     def _first_message(self) -> Message:
-        line = self._reader.readline()
+        try:
+            line = self._reader.readline()
+        except TimeoutError:
+            self._process.kill()
+            raise self._dead(f"was not ready after {START_SECONDS:.0f} s") from None
+        self._socket.settimeout(None)
         if not line:
             self._process.wait(timeout=5)
             raise self._dead("died while it loaded the model")
@@ -141,7 +149,14 @@ class Engine:
         return Completion(self, request)
 
     def tokenize(self, texts: list[str]) -> list[list[int]]:
-        """Ids of texts as the engine itself encodes content."""
+        """Ids of texts as the engine itself encodes content.
+
+        Raises:
+            InputError: a text holds a lone surrogate, which is no character.
+            EngineError: the engine is dead.
+        """
+        for text in texts:
+            require_characters(text)
         ids: list[list[int]] = self._ask("tokenize", texts=texts)
         return ids
 

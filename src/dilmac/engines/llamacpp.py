@@ -20,6 +20,7 @@ import xllamacpp
 
 from dilmac.core import DilmacError, InputError, num_cpus
 from dilmac.engines.interface import EngineSpec, FinishReason, Sampling, Token
+from dilmac.tokenizer import SPACE_MARK
 
 MAX_DEFAULT_CONTEXT = 8192  # a model's own may be 262,144, with a cache of gigabytes
 HTTP_SECONDS = 600
@@ -37,7 +38,7 @@ class LlamaCpp:
                 where=spec.model,
             )
         self.byte_ids: dict[int, int] = header["byte_ids"]
-        self.byte_values = {row: value for value, row in self.byte_ids.items()}
+        self.num_bytes: list[int] = header["num_bytes"]
         self.control: dict[str, int] = header["control"]
         self.num_rows = header["num_rows"]
         self.plain_id: int = header["plain_id"]
@@ -129,15 +130,25 @@ class LlamaCpp:
         yield "cancelled" if is_cancelled() else reason
 
     def _withheld(self, item: dict[str, Any]) -> list[int]:
-        # llama.cpp streams whole characters: of a character in byte tokens it reports the last
-        # id with all bytes. In a SentencePiece vocabulary the others can only be byte tokens.
-        if item["id"] not in self.byte_values or len(item["bytes"]) < 2:
-            return []
-        return [self.byte_ids[value] for value in item["bytes"][:-1]]
+        # llama.cpp streams whole characters: of one in byte tokens it reports the last id with
+        # all bytes, and bytes that no character came of with the piece after them. In a
+        # SentencePiece vocabulary those before the item's own can only be byte tokens. (At the
+        # end of an answer an unfinished character is not reported at all.)
+        num_before = max(0, len(item["bytes"]) - self.num_bytes[item["id"]])
+        return [self.byte_ids[value] for value in item["bytes"][:num_before]]
 
     def tokenize(self, texts: list[str]) -> list[list[int]]:
+        return [self._content_ids(text) for text in texts]
+
+    def _content_ids(self, text: str) -> list[int]:
+        # U+2581 gets its three bytes, as in `Tokenizer.encode`; llama.cpp takes it for a space.
         asked = {"add_special": False, "parse_special": False}
-        return [self._post("/tokenize", {"content": text, **asked})["tokens"] for text in texts]
+        mark = [self.byte_ids[value] for value in SPACE_MARK.encode()]
+        ids: list[int] = []
+        for place, part in enumerate(text.split(SPACE_MARK)):
+            ids += mark if place else []
+            ids += self._post("/tokenize", {"content": part, **asked})["tokens"] if part else []
+        return ids
 
     def detokenize(self, ids: list[int]) -> str:
         return str(self._post("/detokenize", {"tokens": ids})["content"])
@@ -161,6 +172,11 @@ class LlamaCpp:
             if "error" in answer:
                 raise DilmacError(str(answer["error"].get("message", answer["error"])))
             best = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+            if any(item["logprob"] is None for item in best):
+                raise DilmacError(
+                    "the model's logits are not finite",
+                    mend="export as f32 if the original's are: a weight is too large for f16",
+                )
             rows.append([(item["id"], item["logprob"]) for item in best])
         return rows
 
@@ -205,6 +221,7 @@ def _read_header(path: Path) -> dict[str, Any]:
             "plain_id": next(row for row, token in enumerate(tokens) if token in ("a", "e", "i")),
             "control": control,
             "byte_ids": byte_ids,
+            "num_bytes": list(map(_num_streamed_bytes, tokens, types)),
         }
     except (ValueError, KeyError, IndexError, OSError, OverflowError, StopIteration) as error:
         raise InputError(
@@ -212,3 +229,15 @@ def _read_header(path: Path) -> dict[str, Any]:
             where=path,
             mend="export it again",
         ) from error
+
+
+def _num_streamed_bytes(token: str, kind: int) -> int:
+    """How many bytes llama.cpp writes for a token by itself."""
+    match kind:
+        case gguf.TokenType.NORMAL:
+            return len(token.replace(SPACE_MARK, " ").encode())
+        case gguf.TokenType.USER_DEFINED:
+            return len(token.encode())
+        case gguf.TokenType.BYTE:
+            return 1
+    return 0  # control tokens and unused rows

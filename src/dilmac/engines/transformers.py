@@ -87,7 +87,7 @@ class Transformers:
         row = torch.tensor([ids], device=self.model.device)
         with self._one_at_a_time, torch.inference_mode():
             logits = self.model(input_ids=row, use_cache=False).logits[0, :-1].float()
-            best = torch.log_softmax(logits, -1).topk(top)
+            best = torch.log_softmax(logits, -1).topk(min(top, self.num_rows))
         rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [list(zip(tokens, values, strict=True)) for tokens, values in rows]
 

@@ -66,9 +66,15 @@ def _check_supported(folder: Path, settings: dict[str, Any]) -> None:
             mend=f"known: {', '.join(ARCHITECTURES)}",
         )
     rope = settings.get("rope_parameters") or settings.get("rope_scaling") or {}
-    if rope.get("rope_type", "default") != "default":
+    rope_type = rope.get("rope_type", rope.get("type", "default"))  # `type` in older configs
+    if rope_type != "default":
         raise InputError(
-            f"rope type {rope['rope_type']!r} cannot be written as GGUF",
+            f"rope type {rope_type!r} cannot be written as GGUF", where=folder / "config.json"
+        )
+    if settings.get("hidden_act", "silu") != "silu":
+        raise InputError(
+            f"activation {settings['hidden_act']!r} cannot be written as GGUF: llama.cpp's Llama "
+            "has silu",
             where=folder / "config.json",
         )
 
@@ -152,12 +158,11 @@ def _target(name: str, names: gguf.TensorNameMap, folder: Path) -> str:
 
 def _interleaved(target: str, tensor: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
     """q and k rows in llama.cpp's rotary order; every other tensor as it is."""
-    if target.endswith("attn_q.weight"):
+    if target.endswith(("attn_q.weight", "attn_q.bias")):
         heads = settings["num_attention_heads"]
-    elif target.endswith("attn_k.weight"):
+    elif target.endswith(("attn_k.weight", "attn_k.bias")):
         heads = settings.get("num_key_value_heads") or settings["num_attention_heads"]
     else:
         return np.ascontiguousarray(tensor)
-    rows, columns = tensor.shape
-    halves = tensor.reshape(heads, 2, rows // heads // 2, columns)
-    return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(rows, columns))
+    halves = tensor.reshape(heads, 2, tensor.shape[0] // heads // 2, *tensor.shape[1:])
+    return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(tensor.shape))

@@ -7,6 +7,7 @@ gives no more); greedy continuations of a toy model would prove nothing.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -47,6 +48,8 @@ class Agreement:
         self.wrong_best += theirs[0][0] != best and is_clear
         for token, logprob in theirs:
             difference = abs(float(source[token]) - logprob)
+            if math.isnan(difference):
+                difference = math.inf
             self.largest = max(self.largest, difference)
             self.total += difference
             self.compared += 1

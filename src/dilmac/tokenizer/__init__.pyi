@@ -9,9 +9,11 @@ from .convert import PieceType as PieceType
 from .convert import read_pieces as read_pieces
 from .encode import Tokenizer as Tokenizer
 from .encode import copy_tokenizer as copy_tokenizer
+from .encode import require_characters as require_characters
 from .measure import compare_tokenizers as compare_tokenizers
 from .special import END_OF_TEXT as END_OF_TEXT
 from .special import IM_END as IM_END
 from .special import IM_START as IM_START
 from .special import PAD as PAD
+from .special import SPACE_MARK as SPACE_MARK
 from .train import train_tokenizer as train_tokenizer

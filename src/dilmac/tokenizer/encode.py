@@ -39,6 +39,21 @@ def copy_tokenizer(source: Path, target: Path) -> None:
             shutil.copyfile(source / name, target / name)
 
 
+def require_characters(text: str) -> None:
+    """Refuse what is no text: half of a surrogate pair, as a wrongly decoded terminal gives it.
+
+    Raises:
+        InputError: a lone surrogate is in it.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"a lone surrogate at character {error.start}: not valid Unicode",
+            mend="give the text in UTF-8",
+        ) from error
+
+
 class Tokenizer:
     """Text ↔ ids by the `tokenizer.json` of a folder.
 
@@ -119,16 +134,27 @@ class Tokenizer:
             )
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text; decoding them gives the text back, every character of it."""
+        """Ids of a text; decoding them gives the text back, every character of it.
+
+        Raises:
+            InputError: a lone surrogate is in it, which is no character.
+        """
         if SPACE_MARK not in text or not self._is_sentencepiece:
-            ids: list[int] = self._fast.encode(text, add_special_tokens=False).ids
-            return ids
+            return self._encode(text)
         names = [f"<0x{byte:02X}>" for byte in SPACE_MARK.encode()]
         mark = [row for name in names if (row := self._fast.token_to_id(name)) is not None]
-        ids = []
+        ids: list[int] = []
         for place, part in enumerate(text.split(SPACE_MARK)):
             ids += mark if place else []
-            ids += self._fast.encode(part, add_special_tokens=False).ids
+            ids += self._encode(part)
+        return ids
+
+    def _encode(self, text: str) -> list[int]:
+        try:
+            ids: list[int] = self._fast.encode(text, add_special_tokens=False).ids
+        except TypeError:  # how the Rust library meets a lone surrogate
+            require_characters(text)
+            raise
         return ids
 
     def decode(self, ids: Iterable[int], *, keep_control: bool = False) -> str:

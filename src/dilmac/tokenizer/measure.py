@@ -23,7 +23,7 @@ def compare_tokenizers(config: CompareConfig) -> Figures:
         unicodedata.normalize("NFC", text)
         for text in read_measured_texts(config.inputs, config.text_field, config.max_text_bytes)
     ]
-    if not texts:
+    if not any(texts):
         raise InputError(
             "no text to measure", where=config.inputs[0], mend="raise --max-text-bytes"
         )

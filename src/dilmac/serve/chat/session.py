@@ -75,7 +75,7 @@ class ChatSession:
     def ask(self, text: str) -> Generator[str, None, None]:
         """Pieces of the answer as they come. A turn whose engine died is not remembered.
 
-        Closing the iterator early cancels the answer and remembers what came of it.
+        Closing the iterator early, or Ctrl-C, cancels the answer and remembers what came of it.
 
         Raises:
             EngineError: the engine died; the next call starts it again.
@@ -89,7 +89,7 @@ class ChatSession:
                 yield piece
         except (EngineError, InputError):
             raise
-        except GeneratorExit:
+        except (GeneratorExit, KeyboardInterrupt):
             self._remember(turn, answer)
             raise
         self._remember(turn, answer)

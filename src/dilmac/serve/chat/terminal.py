@@ -57,6 +57,9 @@ def _read_line() -> str | None:
     except (EOFError, KeyboardInterrupt):
         print()  # noqa: T201 (the terminal is this function's business)
         return None
+    except UnicodeDecodeError:
+        say("this line is not UTF-8; set the terminal to it")
+        return ""
 
 
 def _turn(session: ChatSession, text: str) -> None:

@@ -1,0 +1,57 @@
+"""Documentation says what is true: every flag is on its page, every link leads somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from dilmac.corpus import CorpusConfig
+from dilmac.evaluate import EvaluateConfig
+from dilmac.export import GgufConfig
+from dilmac.quickstart import QuickstartConfig
+from dilmac.serve import ChatConfig
+from dilmac.tokenizer import CompareConfig, TokenizerConfig
+from dilmac.training import FinetuneConfig, PretrainConfig
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = {
+    "quickstart": QuickstartConfig,
+    "corpus-build": CorpusConfig,
+    "tokenizer-train": TokenizerConfig,
+    "tokenizer-compare": CompareConfig,
+    "pretrain": PretrainConfig,
+    "finetune": FinetuneConfig,
+    "evaluate": EvaluateConfig,
+    "export-gguf": GgufConfig,
+    "chat": ChatConfig,
+}
+TEXTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_flag_is_on_its_page_with_its_meaning(page: str) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    model: type[BaseModel] = PAGES[page]
+    for name, field in model.model_fields.items():
+        if name != "inputs":
+            assert f"`--{name.replace('_', '-')}`" in text, name
+        assert field.description and field.description in text, name
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_links_lead_somewhere_and_nothing_is_left_to_fill(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert "{{" not in text
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if "://" not in target:
+            assert (path.parent / target).exists(), target
+
+
+def test_both_readmes_have_the_same_parts() -> None:
+    english, turkish = (
+        (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.tr.md")
+    )
+    for pattern in (r"^## ", r"^    ", r"^\| \[", r"\]\("):
+        counts = [len(re.findall(pattern, text, re.MULTILINE)) for text in (english, turkish)]
+        assert counts[0] == counts[1], pattern
