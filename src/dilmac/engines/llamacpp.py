@@ -42,7 +42,7 @@ class LlamaCpp:
         self.control: dict[str, int] = header["control"]
         self.num_rows = header["num_rows"]
         self.plain_id: int = header["plain_id"]
-        self.context = spec.context or min(header["context"], MAX_DEFAULT_CONTEXT)
+        self.context = min(spec.context or MAX_DEFAULT_CONTEXT, header["context"])
         self.key = secrets.token_hex(32)
         self.server = xllamacpp.Server(self._parameters(spec))
 
@@ -151,6 +151,8 @@ class LlamaCpp:
         return ids
 
     def detokenize(self, ids: list[int]) -> str:
+        if ids and not 0 <= min(ids) <= max(ids) < self.num_rows:
+            raise InputError(f"an id outside the vocabulary of {self.num_rows}")
         return str(self._post("/detokenize", {"tokens": ids})["content"])
 
     def score(self, ids: list[int], top: int) -> list[list[tuple[int, float]]]:

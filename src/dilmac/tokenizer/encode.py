@@ -183,7 +183,7 @@ class Tokenizer:
     def encode_stream(self, texts: Iterable[str]) -> Iterator[list[int]]:
         """Ids of many texts, in order, on all cores; memory holds one batch of texts.
 
-        gigatoken does the work (about 4 times SentencePiece's speed, benchmarks/encode.py);
+        gigatoken does the work (2.1 to 2.4 times SentencePiece's speed, benchmarks/RESULTS.md);
         texts with a control string or U+2581 in them take the way of `encode`.
         """
         source = iter(texts)
