@@ -10,6 +10,7 @@ from pydantic import Field
 
 from dilmac.core import (
     SAMPLES,
+    ArtifactError,
     Config,
     Figures,
     Page,
@@ -55,7 +56,12 @@ def quickstart(config: QuickstartConfig) -> Figures:
     values = load_recipe(path)
     if config.text:
         values["stages"]["corpus"]["inputs"] = list(config.text)
-    run = run_stages(values, path, out=config.out)
+    try:
+        run = run_stages(values, path, out=config.out)
+    except ArtifactError as error:
+        if error.mend and "--from" in error.mend:  # a flag of `dilmac run`, not of quickstart
+            error.mend = "choose another --out for another text"
+        raise
     answer = _ask(run)
     figures = summarize(run, answer)
     write_report(run, figures)
