@@ -12,6 +12,7 @@ import pytest
 
 from dilmac.core import EngineError, InputError
 from dilmac.engines import Engine, EngineSpec, Sampling, engine_for
+from dilmac.tokenizer import Tokenizer
 
 LONG = Sampling(max_tokens=100, temperature=1.5, top_k=0, top_p=1.0)
 
@@ -51,6 +52,34 @@ def test_an_engine_speaks_ids(engine: Engine) -> None:
     stopping = Sampling(max_tokens=5, temperature=0, stop_ids=tuple(greedy))
     stopped = engine.generate(prompt, stopping)
     assert list(stopped) == [] and stopped.finish_reason == "stop"
+
+
+def test_every_text_has_the_ids_of_the_tokenizer(engine: Engine, tiny_chat: Path) -> None:
+    texts = ["", "a▁b", "▁", "bir  iki\n\n", "<|im_start|>", "漢字 🙂"]
+    assert engine.tokenize(texts) == [Tokenizer(tiny_chat).encode(text) for text in texts]
+    with pytest.raises(EngineError, match="outside the vocabulary"):
+        engine.detokenize([5000])
+
+
+def test_a_context_is_never_longer_than_the_model_s(spec: EngineSpec) -> None:
+    with Engine(spec.model_copy(update={"context": 4096})) as engine:
+        assert engine.context == 128
+    with Engine(spec.model_copy(update={"context": 64})) as engine:
+        assert engine.context == 64
+
+
+def test_ids_of_characters_in_byte_tokens_are_all_given_out(tiny_gguf: Path) -> None:
+    from dilmac.engines.llamacpp import LlamaCpp
+
+    spec = EngineSpec(kind="llamacpp", model=tiny_gguf / "model-f16.gguf")
+    backend = LlamaCpp(spec)
+    ids = backend.tokenize(["🙂"])[0]
+    assert len(ids) == 4
+    # what the server reports of such a character: its last id, with all of its bytes
+    reported = {"id": ids[-1], "bytes": list("🙂".encode())}
+    assert [*backend._withheld(reported), ids[-1]] == ids
+    whole = backend.tokenize(["ç"])[0]
+    assert backend._withheld({"id": whole[0], "bytes": list("ç".encode())}) == []
 
 
 def test_a_request_can_be_cancelled_and_the_next_one_works(engine: Engine) -> None:
