@@ -69,17 +69,28 @@ def test_a_context_is_never_longer_than_the_model_s(spec: EngineSpec) -> None:
 
 
 def test_ids_of_characters_in_byte_tokens_are_all_given_out(tiny_gguf: Path) -> None:
-    from dilmac.engines.llamacpp import LlamaCpp
-
-    spec = EngineSpec(kind="llamacpp", model=tiny_gguf / "model-f16.gguf")
-    backend = LlamaCpp(spec)
-    ids = backend.tokenize(["🙂"])[0]
-    assert len(ids) == 4
-    # what the server reports of such a character: its last id, with all of its bytes
-    reported = {"id": ids[-1], "bytes": list("🙂".encode())}
-    assert [*backend._withheld(reported), ids[-1]] == ids
-    whole = backend.tokenize(["ç"])[0]
-    assert backend._withheld({"id": whole[0], "bytes": list("ç".encode())}) == []
+    # What the server reports of such a character: its last id, with all of its bytes. In a process
+    # of its own, as always: xllamacpp's server may not end with the process that holds it.
+    script = (
+        "import os, sys, pathlib\n"
+        "from dilmac.engines import EngineSpec\n"
+        "from dilmac.engines.llamacpp import LlamaCpp\n"
+        "backend = LlamaCpp(EngineSpec(kind='llamacpp', model=pathlib.Path(sys.argv[1])))\n"
+        "ids = backend.tokenize(['\U0001f642'])[0]\n"
+        "reported = {'id': ids[-1], 'bytes': list('\U0001f642'.encode())}\n"
+        "whole = backend.tokenize(['ç'])[0]\n"
+        "print(len(ids), [*backend._withheld(reported), ids[-1]] == ids, len(whole),\n"
+        "      backend._withheld({'id': whole[0], 'bytes': list('ç'.encode())}), flush=True)\n"
+        "os._exit(0)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(tiny_gguf / "model-f16.gguf")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert ended.stdout == "4 True 1 []\n"
 
 
 def test_a_request_can_be_cancelled_and_the_next_one_works(engine: Engine) -> None:
