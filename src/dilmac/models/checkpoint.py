@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dilmac.core import DilmacError, InputError
 
@@ -32,6 +32,8 @@ def require_model_folder(folder: Path) -> dict[str, Any]:
         config: dict[str, Any] = json.loads(config_path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"no JSON ({error})", where=config_path) from error
+    if not isinstance(config, dict):
+        raise InputError("no JSON object", where=config_path)
     if "auto_map" in config:
         raise InputError("asks for code of its own (auto_map); it is not run", where=config_path)
     if not any(folder.glob("*.safetensors")):
@@ -50,6 +52,7 @@ def load_model(folder: Path, dtype: torch.dtype | None = None) -> PreTrainedMode
         InputError: see `require_model_folder`; or the weights do not fit the config.
     """
     import torch
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -57,13 +60,30 @@ def load_model(folder: Path, dtype: torch.dtype | None = None) -> PreTrainedMode
     logging.disable_progress_bar()
     require_model_folder(folder)
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            str(folder), dtype=dtype or torch.float32, local_files_only=True, use_safetensors=True
+        model, report = AutoModelForCausalLM.from_pretrained(
+            str(folder),
+            dtype=dtype or torch.float32,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
         )
-    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise InputError(f"no loadable model ({first_line})", where=folder) from error
-    return model
+    except (
+        SafetensorError,
+        StrictDataclassError,
+        OSError,
+        ValueError,
+        RuntimeError,
+        KeyError,
+    ) as error:
+        first_lines = " ".join(" ".join(str(error).strip().splitlines()[:2]).split())
+        raise InputError(f"no loadable model ({first_lines})", where=folder) from error
+    # transformers would fill what is missing with random numbers.
+    if missing := sorted(report["missing_keys"]):
+        raise InputError(
+            f"no loadable model ({len(missing)} weights are missing, the first {missing[0]})",
+            where=folder,
+        )
+    return cast("PreTrainedModel", model)
 
 
 def save_model(model: PreTrainedModel, folder: Path) -> None:
