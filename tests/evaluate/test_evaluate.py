@@ -1,5 +1,6 @@
 """`dilmac evaluate`: a model beside a compressor that has read the same text."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from dilmac.core import ConfigError, InputError, read_texts
 from dilmac.evaluate import EvaluateConfig, evaluate
 from dilmac.evaluate.compressor import primed_bits_per_byte
+from dilmac.tokenizer import TokenizerConfig, copy_tokenizer, train_tokenizer
 
 
 def test_held_out_split_by_source_beside_ppmd(tiny_model: Path, sample_corpus: Path) -> None:
@@ -51,3 +53,17 @@ def test_what_cannot_be_measured_is_refused(tiny_model: Path, tmp_path: Path) ->
         evaluate(EvaluateConfig(model=tiny_model, text=(str(empty),)))
     with pytest.raises(InputError, match=r"no config\.json"):
         evaluate(EvaluateConfig(model=tmp_path, text=(str(empty),)))
+
+
+def test_a_tokenizer_larger_than_the_model_is_refused(
+    tiny_model: Path, sample_corpus: Path, tmp_path: Path
+) -> None:
+    config = TokenizerConfig(corpus=sample_corpus, vocab_size=2048, out=tmp_path / "larger")
+    larger = train_tokenizer(config).path
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copyfile(tiny_model / name, mixed / name)
+    copy_tokenizer(larger, mixed)
+    with pytest.raises(InputError, match="the model has 1024 rows, the tokenizer 2048"):
+        evaluate(EvaluateConfig(model=mixed, corpus=sample_corpus))
