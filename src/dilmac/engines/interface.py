@@ -26,7 +26,9 @@ class EngineSpec(Config):
     kind: EngineKind
     model: Path
     context: int | None = Field(None, ge=8, description="window [tokens]; the model's by default")
-    threads: int | None = Field(None, ge=1, description="threads; the usable cores by default")
+    threads: int | None = Field(
+        None, ge=1, description="threads; all usable cores for transformers, half for llama.cpp"
+    )
     exact: bool = Field(False, description="llama.cpp: keys and values in f32 instead of f16")
 
 
