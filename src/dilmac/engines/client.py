@@ -222,7 +222,6 @@ class Engine:
         try:
             message = waiting.get(timeout=self.silence_seconds)
         except queue.Empty:
-            self._process.kill()
             raise self._dead(f"was silent for {self.silence_seconds:.0f} s and was ended") from None
         if message["event"] == "closed":
             raise self._dead("died in the middle of an answer")
@@ -235,15 +234,22 @@ class Engine:
             self._requests.pop(request, None)
 
     def _dead(self, how: str) -> EngineError:
-        code = self._process.poll()
+        code = self._ended()
         last = self._last_words()
         return EngineError(
             f"the {self.spec.kind} engine {how}"
-            + (f" (exit code {code})" if code is not None else "")
+            + f" (exit code {code})"
             + (f": {last}" if last else ""),
             where=self.spec.model,
             mend="start it again; a model that is too large for the memory ends like this too",
         )
+
+    def _ended(self) -> int:
+        """Exit code; a process that lost its connection or hangs is killed, so none is left."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(timeout=0.2)  # a crash's own code, where there is one
+        self._process.kill()
+        return self._process.wait()
 
     def _last_words(self) -> str:
         if self._log.closed:
@@ -273,7 +279,8 @@ class Completion:
                     yield Token(id=message["token"], logprob=message["logprob"])
         finally:
             if self.finish_reason is None and self._engine.is_alive:
-                self.cancel()
+                with contextlib.suppress(EngineError):  # it died just now: nothing to cancel
+                    self.cancel()
             self._engine._forget(self._request)
 
     def cancel(self) -> None:
