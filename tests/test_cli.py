@@ -75,14 +75,23 @@ def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
 def test_json_is_all_there_is_on_standard_output(sample_corpus: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.jsonl"
     lines = (
-        json.dumps({"text": f"Bugün {n} numaralı otobüsle okula gittim ve " * 5}) for n in "ab"
+        json.dumps({"text": f"{place} yağmur yağdı ama yol açıktı. " + "Çok iyi oldu. " * 9})
+        for place in ("Kıyıda sabah erkenden", "Dağ köyünde bütün gece")
     )
     text.write_text("\n".join(lines), encoding="utf-8")
-    flags = ["--out", str(tmp_path / "c"), "--max-repeated-line-share", "1", "--json"]
-    ended = run_dilmac("corpus", "build", str(text), *flags, "--max-top-bigram-share", "1")
+    flags = [
+        "--out",
+        str(tmp_path / "c"),
+        "--steps",
+        "language",
+        "--steps",
+        "deduplicate",
+        "--json",
+    ]
+    ended = run_dilmac("corpus", "build", str(text), *flags, "--min-similarity", "1")
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout)["documents_kept"] == 2
-    again = run_dilmac("corpus", "build", str(text), *flags, "--max-top-bigram-share", "1")
+    again = run_dilmac("corpus", "build", str(text), *flags, "--min-similarity", "1")
     assert again.returncode == 0 and "nothing to do" in again.stderr
     other = run_dilmac("corpus", "build", str(text), *flags, "--min-words", "3")
     assert other.returncode == 2 and "--force" in other.stderr

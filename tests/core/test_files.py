@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from dilmac.core import (
     InputError,
     JsonlWriter,
+    blocks,
     expand_inputs,
     file_format,
     files,
@@ -76,7 +77,7 @@ def test_a_line_too_long_is_reported_not_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "MAX_LINE_BYTES", 1000)
-    monkeypatch.setattr(files, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 100)
     path = tmp_path / "text.txt"
     path.write_bytes(b"short\n" + b"x" * 5000 + b"\nlast\n")
     assert [found.data for found in read_lines(path)] == [b"short", None, b"last"]

@@ -30,10 +30,12 @@ from dilmac.core.errors import (
     disk_full_explained,
 )
 from dilmac.core.files import (
+    FORMATS,
     JsonlWriter,
     Line,
     expand_inputs,
     file_format,
+    read_blocks,
     read_lines,
     read_table,
     sha256_of,
@@ -44,9 +46,10 @@ from dilmac.core.machine import machine, num_cpus, versions
 from dilmac.core.pages import Page, figure_html
 from dilmac.core.progress import Events, Steps, console, read_events, say
 from dilmac.core.shards import SPLITS, ShardWriter, count_text_bytes, read_documents, read_texts
-from dilmac.core.texts import read_measured_texts
+from dilmac.core.texts import read_measured_texts, read_records
 
 __all__ = [
+    "FORMATS",
     "SAMPLES",
     "SCHEMA_VERSION",
     "SPLITS",
@@ -86,10 +89,12 @@ __all__ = [
     "machine",
     "num_cpus",
     "open_artifact",
+    "read_blocks",
     "read_documents",
     "read_events",
     "read_lines",
     "read_measured_texts",
+    "read_records",
     "read_table",
     "read_texts",
     "say",

@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -204,11 +204,15 @@ def input_record(path: Path) -> InputRecord:
     return InputRecord(name=path.name, sha256=digest, num_bytes=size)
 
 
+def _recorded(item: Path | InputRecord) -> InputRecord:
+    return item if isinstance(item, InputRecord) else input_record(item)
+
+
 @contextmanager
 def building(
     kind: str,
     config: StageConfig,
-    inputs: dict[str, list[Path]],
+    inputs: Mapping[str, Sequence[Path | InputRecord]],
     *,
     force: bool = False,
     resumable: bool = False,
@@ -216,15 +220,15 @@ def building(
     """Make the artifact `config.out`, whole or not at all.
 
     The block looks at `build.done` first. `inputs` maps the Config's input fields to their
-    files and folders. What a failed or killed block left is kept where the stage is
-    `resumable`, and removed otherwise.
+    files and folders, or to records of what is no file (a dataset on a hub). What a failed or
+    killed block left is kept where the stage is `resumable`, and removed otherwise.
 
     Raises:
         ArtifactError: `out` is in use, is no artifact, or was made from other inputs.
         DiskFullError: the disk ran full.
     """
     out = config.out
-    records = {name: [input_record(path) for path in paths] for name, paths in inputs.items()}
+    records = {name: [_recorded(item) for item in items] for name, items in inputs.items()}
     request = {
         "kind": kind,
         "schema_version": SCHEMA_VERSION,

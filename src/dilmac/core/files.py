@@ -7,31 +7,32 @@ from __future__ import annotations
 
 import codecs
 import glob
-import gzip
 import hashlib
 import json
-import lzma
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, NamedTuple
 
 import zstandard
 
+from dilmac.core.blocks import BLOCK_BYTES, PACKED_SUFFIXES, irregular
+from dilmac.core.blocks import read_blocks as read_blocks
 from dilmac.core.errors import InputError
+from dilmac.core.progress import say
 
-BLOCK_BYTES = 1 << 20
+BATCH_ROWS = 512  # of a table in memory at once
 MAX_LINE_BYTES = 64 << 20  # a longer line is no text document; it is reported, not loaded
 
-TEXT_SUFFIXES = (".txt", ".text", ".md")
-JSONL_SUFFIXES = (".jsonl", ".ndjson", ".json")
-TABLE_SUFFIXES = (".parquet",)
-PACKED_SUFFIXES = (".gz", ".zst", ".xz")
+FORMATS = {
+    "text": (".txt", ".text", ".md"),
+    "jsonl": (".jsonl", ".ndjson", ".json"),
+    "parquet": (".parquet",),
+}
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One line of a file: its number from 1, and its bytes without the line end.
 
     `data` is None where the line is longer than `MAX_LINE_BYTES`.
@@ -41,8 +42,8 @@ class Line:
     data: bytes | None
 
 
-def file_format(path: Path) -> str:
-    """`text`, `jsonl` or `parquet`, told by the suffix under any compression.
+def file_format(path: Path, formats: Mapping[str, tuple[str, ...]] = FORMATS) -> str:
+    """The format (`text`, `jsonl`, `parquet`) by the suffix under any compression.
 
     Raises:
         InputError: no reader knows the suffix.
@@ -50,108 +51,120 @@ def file_format(path: Path) -> str:
     name = path.name.lower()
     for suffix in PACKED_SUFFIXES:
         name = name.removesuffix(suffix)
-    for kind, suffixes in (
-        ("text", TEXT_SUFFIXES),
-        ("jsonl", JSONL_SUFFIXES),
-        ("parquet", TABLE_SUFFIXES),
-    ):
+    for kind, suffixes in formats.items():
         if name.endswith(suffixes):
             return kind
+    known = " ".join(suffix for suffixes in formats.values() for suffix in suffixes)
     raise InputError(
         f"no reader for {path.suffix or 'a file without suffix'}",
         where=path,
-        mend="give .txt, .md, .jsonl (plain, .gz, .zst or .xz) or .parquet",
+        mend=f"give {known} (plain, .gz, .zst or .xz)",
     )
 
 
-def expand_inputs(patterns: Iterable[str | Path]) -> list[Path]:
-    """Files behind files, folders (searched below) and globs, each once, in a stable order.
+def expand_inputs(
+    patterns: Iterable[str | Path], formats: Mapping[str, tuple[str, ...]] = FORMATS
+) -> list[Path]:
+    """Files behind files, folders (searched below, links followed) and globs, in a stable order.
+
+    Each file comes once, whatever paths and links lead to it. What a folder or a glob holds and no
+    reader knows is left out with a note.
 
     Raises:
-        InputError: a pattern matches nothing, or a folder holds no readable file.
+        InputError: a pattern matches nothing, or nothing that can be read; a named file is a pipe,
+            a socket or a device.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}  # by real path, so that a link adds nothing
+    left_out: list[str] = []
     for pattern in patterns:
         path = Path(pattern)
-        if path.is_file():
-            file_format(path)
-            matches = [path]
-        elif path.is_dir():
-            matches = [file for file in sorted(path.rglob("*")) if _is_readable(file)]
-        else:
-            matches = [Path(name) for name in sorted(glob.glob(str(pattern), recursive=True))]  # noqa: PTH207
-            matches = [file for file in matches if _is_readable(file)]
-        if not matches:
-            kind = "holds no text file" if path.is_dir() else "no such file or folder"
-            raise InputError(
-                kind, where=pattern, mend="check the path; see `dilmac corpus build -h`"
-            )
-        found.update(dict.fromkeys(matches))
-    return list(found)
+        if path.exists() and not path.is_dir():
+            if fault := irregular(path):
+                mend = "write its content into a file and give that"
+                raise InputError(f"is {fault}, not a file", where=path, mend=mend)
+            file_format(path, formats)
+            found.setdefault(path.resolve(), path)
+            continue
+        names = [path] if path.is_dir() else _matches(path)
+        faults = {file: _unreadable(file, formats) for name in names for file in _files_of(name)}
+        known = [file for file, fault in faults.items() if not fault]
+        unknown = [f"{file} ({fault})" for file, fault in faults.items() if fault]
+        if not known:
+            raise _nothing_found(pattern, path.is_dir(), unknown)
+        left_out += unknown
+        for file in known:
+            found.setdefault(file.resolve(), file)
+    if left_out:
+        say(f"left out, not read: {_first_of(left_out)}")
+    return list(found.values())
 
 
-def _is_readable(path: Path) -> bool:
-    if not path.is_file() or path.name.startswith("."):
-        return False
-    try:
-        file_format(path)
-    except InputError:
-        return False
-    return True
+def _nothing_found(pattern: str | Path, is_folder: bool, unknown: list[str]) -> InputError:
+    found = "holds no text file" if is_folder else "no such file or folder"
+    if unknown:
+        found = f"holds nothing that can be read: {_first_of(unknown)}"
+    return InputError(found, where=pattern, mend="check the path; see `dilmac corpus build -h`")
 
 
-def read_blocks(path: Path) -> Iterator[bytes]:
-    """Decompressed blocks of a file.
+def _first_of(names: list[str], count: int = 3) -> str:
+    more = f" and {len(names) - count:,} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
+
+
+def _matches(pattern: Path) -> list[Path]:
+    """What a glob matches; `**` goes into each folder once, which glob's own does not."""
+    parts = pattern.parts
+    if "**" not in parts:
+        return [Path(name) for name in sorted(glob.glob(str(pattern)))]  # noqa: PTH207
+    place = parts.index("**")
+    rest = Path(*parts[place + 1 :])
+    matches: list[Path] = []
+    for top in _matches(Path(*parts[:place])) if place else [Path()]:
+        for folder, _ in _walk(top) if top.is_dir() else ():
+            deeper = Path(glob.escape(str(folder))) / rest
+            matches += _matches(deeper) if rest.parts else [folder]
+    return matches
+
+
+def _files_of(path: Path) -> list[Path]:
+    """The file itself, or the files in a folder and below."""
+    if not path.is_dir():
+        return [] if path.name.startswith(".") else [path]
+    return sorted(file for folder, names in _walk(path) for file in map(folder.joinpath, names))
+
+
+def _walk(top: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Folders and the names in them, hidden ones apart; each once, as links can make a circle.
 
     Raises:
-        InputError: the file is missing, unreadable, damaged, or ends too early.
+        InputError: a folder cannot be read.
     """
-    openers: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
-    suffix = path.suffix.lower()
+
+    def refuse(error: OSError) -> None:
+        raise InputError(
+            f"cannot be read ({error.strerror})", where=error.filename, mend="check its permissions"
+        ) from error
+
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(top, followlinks=True, onerror=refuse):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield Path(folder), sorted(name for name in names if not name.startswith("."))
+
+
+def _unreadable(path: Path, formats: Mapping[str, tuple[str, ...]]) -> str | None:
+    """Why a file in a folder is left out."""
+    if fault := irregular(path):
+        return fault
     try:
-        with path.open("rb") as raw:
-            if suffix == ".zst":
-                yield from _read_zstd(raw, path)
-            elif suffix in openers:
-                with openers[suffix](raw, "rb") as unpacked:
-                    while block := unpacked.read(BLOCK_BYTES):
-                        yield block
-            else:
-                while block := raw.read(BLOCK_BYTES):
-                    yield block
-    except FileNotFoundError as error:
-        raise InputError("no such file", where=path) from error
-    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zstandard.ZstdError) as error:
-        raise _damaged(path, str(error)) from error
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror or error})", where=path) from error
-
-
-def _read_zstd(raw: BinaryIO, path: Path) -> Iterator[bytes]:
-    # zstandard's own stream reader ends silently where the file was cut; the frame-wise
-    # decompressor says whether each frame was whole.
-    context = zstandard.ZstdDecompressor()
-    frame = context.decompressobj()
-    inside = False
-    while block := raw.read(BLOCK_BYTES):
-        while block:
-            inside = True
-            yield frame.decompress(block)
-            if not frame.eof:
-                break
-            block = frame.unused_data
-            frame = context.decompressobj()
-            inside = False
-    if inside:
-        raise _damaged(path, "the last zstd frame is cut off")
-
-
-def _damaged(path: Path, detail: str) -> InputError:
-    return InputError(
-        f"damaged or truncated ({detail.lower()})",
-        where=path,
-        mend="fetch or pack the file again; `zstd -t`, `gzip -t` or `xz -t` tests it",
-    )
+        file_format(path, formats)
+    except InputError:
+        return "no reader"
+    return None
 
 
 def read_lines(path: Path) -> Iterator[Line]:
@@ -160,18 +173,28 @@ def read_lines(path: Path) -> Iterator[Line]:
     Raises:
         InputError: see `read_blocks`.
     """
-    number, rest, too_long = 0, b"", False
+    number, too_long = 0, False
+    begun: list[bytes] = []  # pieces of a line that goes on; joined once, when it ends
+    size = 0
     for block in _as_utf8(read_blocks(path)):
-        parts = (rest + block).split(b"\n")
-        rest = parts.pop()
-        for part in parts:
+        first, *others = block.split(b"\n")
+        if not too_long:
+            begun.append(first)
+            size += len(first)
+            if size > MAX_LINE_BYTES:
+                begun, size, too_long = [], 0, True
+        if not others:
+            continue
+        number += 1
+        yield Line(number, None if too_long else b"".join(begun).removesuffix(b"\r"))
+        too_long = False
+        last = others.pop()
+        for line in others:
             number += 1
-            yield Line(number, None if too_long else part.removesuffix(b"\r"))
-            too_long = False
-        if len(rest) > MAX_LINE_BYTES:
-            rest, too_long = b"", True
-    if rest or too_long:
-        yield Line(number + 1, None if too_long else rest.removesuffix(b"\r"))
+            yield Line(number, line.removesuffix(b"\r"))
+        begun, size = [last], len(last)
+    if too_long or size:
+        yield Line(number + 1, None if too_long else b"".join(begun).removesuffix(b"\r"))
 
 
 def _as_utf8(blocks: Iterator[bytes]) -> Iterator[bytes]:
@@ -188,9 +211,12 @@ def _as_utf8(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def read_table(
-    path: Path, columns: list[str] | None = None
+    path: Path, columns: list[str] | None = None, *, optional: Iterable[str] = ()
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Rows of a parquet file as (row number from 1, values), a batch in memory at a time.
+
+    Of the `optional` columns those that are there are read, too. A text that is no UTF-8 comes as
+    its bytes.
 
     Raises:
         InputError: no parquet, or a column is missing (the message lists those there are).
@@ -199,20 +225,47 @@ def read_table(
     import pyarrow.parquet
 
     try:
-        table = pyarrow.parquet.ParquetFile(path)
+        # Without a buffer size a whole row group, which may be the whole file, would be loaded.
+        table = pyarrow.parquet.ParquetFile(path, buffer_size=BLOCK_BYTES, pre_buffer=False)
         names = table.schema_arrow.names
         missing = [name for name in columns or [] if name not in names]
         if missing:
             raise InputError(
                 f"no column {missing[0]!r}", where=path, mend=f"columns there: {', '.join(names)}"
             )
+        wanted = columns and [*columns, *(name for name in optional if name in names)]
         number = 0
-        for batch in table.iter_batches(batch_size=512, columns=columns):
-            for row in batch.to_pylist():
+        for batch in table.iter_batches(
+            batch_size=BATCH_ROWS, columns=wanted and list(dict.fromkeys(wanted))
+        ):
+            for row in _rows_of(batch):
                 number += 1
                 yield number, row
+    except FileNotFoundError as error:
+        raise InputError("no such file", where=path) from error
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"no readable parquet ({error})", where=path) from error
+
+
+def _rows_of(batch: Any) -> list[dict[str, Any]]:
+    try:
+        rows: list[dict[str, Any]] = batch.to_pylist()
+    except UnicodeDecodeError:
+        columns = {
+            name: [_value_of(cell) for cell in batch.column(name)] for name in batch.schema.names
+        }
+        rows = [
+            dict(zip(columns, values, strict=True))
+            for values in zip(*columns.values(), strict=True)
+        ]
+    return rows
+
+
+def _value_of(cell: Any) -> Any:
+    try:
+        return cell.as_py()
+    except UnicodeDecodeError as error:
+        return error.object
 
 
 class JsonlWriter:
@@ -234,9 +287,13 @@ class JsonlWriter:
             data = line.encode()
         except UnicodeEncodeError:
             data = json.dumps(value, ensure_ascii=True).encode()
-        self._stream.write(data + b"\n")
+        self.write_line(data)
+
+    def write_line(self, line: bytes) -> None:
+        """Write an object that is JSON already."""
+        self._stream.write(line + b"\n")
         self.num_objects += 1
-        self.num_text_bytes += len(data) + 1
+        self.num_text_bytes += len(line) + 1
 
     def close(self) -> None:
         self._stream.close()

@@ -33,6 +33,26 @@ def read_measured_texts(
             raise InputError("holds no text", where=path)
 
 
+def read_records(patterns: Iterable[str | Path]) -> Iterator[dict[str, object]]:
+    """Whole records of JSONL and parquet files, in order; a paragraph of a text file is
+    `{"text": …}`.
+
+    Raises:
+        InputError: a file is missing or damaged; a line is no JSON object.
+    """
+    for path in expand_inputs(patterns):
+        kind = file_format(path)
+        if kind == "parquet":
+            yield from (values for _, values in read_table(path))
+        elif kind == "jsonl":
+            for line in read_lines(path):
+                if line.data is None or line.data.strip():
+                    yield _object(line.data, f"{path}:{line.number}")
+        else:
+            for text in _paragraphs(path):
+                yield {"text": text}
+
+
 def _texts_of(path: Path, text_field: str) -> Iterator[str]:
     kind = file_format(path)
     if kind == "parquet":

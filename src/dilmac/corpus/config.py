@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dilmac.core import StageConfig
+from dilmac.corpus.rules import QualityRules
+
+StepName = Literal[
+    "repair", "boilerplate", "language", "deduplicate", "quality", "personal", "decontaminate"
+]
+# FineWeb-2's order: quality is measured before deduplication, so that the best member of a
+# cluster is known, and applied after it.
+STEPS: tuple[StepName, ...] = (
+    "repair",
+    "boilerplate",
+    "language",
+    "deduplicate",
+    "quality",
+    "personal",
+    "decontaminate",
+)
+# How a run is carried out; the documents are the same.
+HOW = frozenset({"workers", "engine", "executor", "partition"})
 
 
-class CorpusConfig(StageConfig):
+class CorpusConfig(QualityRules, StageConfig):
     """Read texts, repair them, keep good Turkish once, and write shards.
 
     Quality thresholds are FineWeb-2's for tur_Latn where its configuration has one.
@@ -18,47 +35,84 @@ class CorpusConfig(StageConfig):
 
     inputs: tuple[str, ...] = Field(
         min_length=1,
-        description="text files, folders or globs (.txt .md .jsonl .parquet; .gz .zst .xz)",
+        description="files, folders, globs (.txt .md .jsonl .parquet .html .warc; .gz .zst .xz) "
+        "or hf://NAME?config=…&split=…",
     )
     text_field: str = Field("text", description="field that holds the text in JSONL and parquet")
+    source_field: str | None = Field(
+        None,
+        description="field that names a document's source (of a URL its host); without it the file",
+    )
     documents: Literal["paragraphs", "lines", "file"] = Field(
         "paragraphs", description="a document of a text file: up to an empty line, a line, the file"
+    )
+    steps: tuple[StepName, ...] = Field(
+        STEPS, description="steps in their order; what is left out is not done"
     )
     language: str = Field("tr", description="language that is kept, as py3langid names it")
     min_language_score: float = Field(
         0.875, ge=0, le=1, description="least probability of that language [0-1]"
     )
-    min_words: int = Field(20, ge=1, description="fewer words than this are rejected [words]")
-    min_mean_word_length: float = Field(3.0, ge=0, description="least mean word length [letters]")
-    max_mean_word_length: float = Field(
-        21.0, ge=1, description="greatest mean word length [letters]"
+    foreign_paragraphs: Literal["drop", "keep"] = Field(
+        "drop", description="what becomes of a long paragraph in another language"
     )
-    min_letter_word_share: float = Field(
-        0.773, ge=0, le=1, description="least share of words that hold a letter [0-1]"
+    near_duplicates: bool = Field(
+        True, description="of nearly equal texts, too, keep only the best (MinHash)"
     )
-    max_repeated_line_share: float = Field(
-        0.272, ge=0, le=1, description="greatest share of lines that stood before in the text [0-1]"
+    bands: int = Field(
+        20, ge=1, le=64, description="MinHash bands; texts that agree in one are compared"
     )
-    max_top_bigram_share: float = Field(
-        0.214,
-        ge=0,
-        le=1,
-        description="greatest share of the text in its most frequent word pair [0-1]",
+    hashes_per_band: int = Field(6, ge=1, le=16, description="MinHash values of a band")
+    min_similarity: float = Field(
+        0.5, ge=0, le=1, description="least share of 5-word runs in common of near duplicates [0-1]"
     )
-    min_stop_words: int = Field(
-        2, ge=0, description="fewest different Turkish stop words in a text of 50 words or more"
+    personal_data: Literal["mask", "drop", "keep"] = Field(
+        "mask", description="personal data: mask each place, drop the document, or only count"
     )
-    repair: bool = Field(True, description="repair encoding, HTML leftovers and Unicode form")
-    deduplicate: bool = Field(True, description="keep only the first of equal texts")
+    decontaminate: tuple[str, ...] = Field(
+        (), description="evaluation files whose runs of 13 words may not stand in the corpus"
+    )
     holdout_percent: float = Field(
         2.0, ge=0, lt=50, description="documents held out for evaluation, chosen by hash [percent]"
     )
     shard_bytes: int = Field(
         256 << 20, ge=1 << 10, description="greatest size of a shard [bytes of JSON]"
     )
+    shard_format: Literal["jsonl.zst", "parquet"] = Field(
+        "jsonl.zst", description="form of the shards"
+    )
+    txt_gz: bool = Field(
+        False,
+        description="write the training texts into one corpus.txt.gz, too (empty line between)",
+    )
+    workers: int | None = Field(
+        None, ge=1, description="processes that work at once; one for each core by default"
+    )
+    engine: Literal["builtin", "datatrove"] = Field(
+        "builtin", description="who hands out the work: this machine's processes, or datatrove"
+    )
+    executor: Literal["local", "ray", "slurm"] = Field("local", description="datatrove's executor")
+    partition: str | None = Field(None, description="partition (queue) of the Slurm cluster")
 
-    def files(self) -> list[Path]:
-        """The input files behind the patterns."""
-        from dilmac.core import expand_inputs
+    @model_validator(mode="after")
+    def _check_steps(self) -> Self:
+        repeated = {name for name in self.steps if self.steps.count(name) > 1}
+        if repeated:
+            raise ValueError(f"steps: {', '.join(sorted(repeated))} stands there more than once")
+        return self
 
-        return expand_inputs(self.inputs)
+    def record(self, inputs: set[str]) -> dict[str, Any]:
+        """Settings as they stand in `artifact.json`; how the work was handed out is none."""
+        return super().record(inputs | HOW | {"decontaminate"})
+
+    def steps_before_duplicates(self) -> tuple[StepName, ...]:
+        """Steps that a document goes through by itself, before it is compared with others."""
+        return self._split_steps()[0]
+
+    def steps_after_duplicates(self) -> tuple[StepName, ...]:
+        """Steps that only the documents kept by deduplication go through."""
+        return self._split_steps()[1]
+
+    def _split_steps(self) -> tuple[tuple[StepName, ...], tuple[StepName, ...]]:
+        place = self.steps.index("deduplicate") if "deduplicate" in self.steps else len(self.steps)
+        return self.steps[:place], self.steps[place + 1 :]

@@ -1,182 +1,172 @@
-"""Raw text → corpus: read, repair, language, quality, deduplicate; shards, rejects, a report."""
+"""Raw text → corpus, in three passes over parts of some megabytes, each resumable by part.
+
+    clean    repair, boilerplate, language: one document at a time        (clean.py)
+    sketch   what deduplication compares, and quality                     (sketch.py)
+             → who stays                                                  (dedup.py)
+    finish   quality, personal data, decontamination: what stays          (finish.py)
+             → shards, rejects, clusters, report                          (output.py, report.py)
+
+Memory: see `docs/corpus-build.md`; it does not grow with the input. Beside the corpus lie, while it
+is made, the cleaned text, packed, and about 300 bytes a document.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from dilmac.core import (
     Artifact,
+    Build,
+    Events,
     Figures,
     InputError,
-    JsonlWriter,
-    ShardWriter,
+    InputRecord,
     Steps,
     building,
+    expand_inputs,
 )
 from dilmac.corpus.config import CorpusConfig
-from dilmac.corpus.dedup import SeenBefore, fingerprint
-from dilmac.corpus.language import check_language_code, identify
-from dilmac.corpus.quality import quality_fault
-from dilmac.corpus.read import Document, Reject, read_file
-from dilmac.corpus.repair import repair
+from dilmac.corpus.counts import Counts
+from dilmac.corpus.dedup.about import join_about
+from dilmac.corpus.dedup.clusters import write_clusters
+from dilmac.corpus.dedup.duplicates import find_duplicates, number_documents
+from dilmac.corpus.dedup.sketch import SketchTask, sketch_part
+from dilmac.corpus.read import Source, find_sources
 from dilmac.corpus.report import write_report
+from dilmac.corpus.run.builtin import BuiltinEngine
+from dilmac.corpus.run.finish import FinishTask, finish_part
+from dilmac.corpus.run.output import Output, summary
+from dilmac.corpus.run.templates import find_templates
+from dilmac.corpus.run.workfolder import WorkFolder
+from dilmac.corpus.steps.decontaminate import evaluation_ngrams
+from dilmac.corpus.steps.language import check_language_code
 
 
-@dataclass
-class Counts:
-    """What happened to the documents of a corpus."""
+class Engine(Protocol):
+    """Who hands out the work."""
 
-    read: int = 0
-    repaired: int = 0
-    rejected: Counter[str] = field(default_factory=Counter)
-    languages: Counter[str] = field(default_factory=Counter)
-    kept: Counter[str] = field(default_factory=Counter)  # by source
-    kept_bytes: int = 0
-    heldout_bytes: int = 0
+    def clean(self, sources: Sequence[Source]) -> Iterator[int]:
+        """Read and clean all sources; yields how many records each part had."""
+        ...
 
-    def figures(self) -> Figures:
-        return {
-            "documents_read": self.read,
-            "documents_kept": self.kept.total(),
-            "documents_repaired": self.repaired,
-            "text_bytes_kept": self.kept_bytes,
-            "text_bytes_heldout": self.heldout_bytes,
-            "rejected": dict(sorted(self.rejected.items())),
-            "kept_by_source": dict(sorted(self.kept.items())),
-            "languages_seen": dict(self.languages.most_common(12)),
-        }
+    def run(self, stage: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
+        """Results of a stage in the order of its tasks."""
+        ...
 
 
 def build_corpus(config: CorpusConfig, *, force: bool = False) -> Artifact:
-    """Make a clean corpus: shards of `train` and `heldout`, `rejects.jsonl.zst`, `report.html`.
+    """Make a clean corpus: shards of `train` and `heldout`, rejects, clusters, `report.html`.
 
     Raises:
         InputError: an input is missing or damaged, or no document was kept.
+        ConfigError: a setting that cannot be.
         ArtifactError: `config.out` holds something else.
     """
     check_language_code(config.language)
-    files = config.files()
-    with building("corpus", config, {"inputs": files}, force=force) as build:
+    sources = find_sources(config)
+    inputs: dict[str, list[Path | InputRecord]] = {
+        "inputs": [source.identity() for source in sources]
+    }
+    if config.decontaminate:
+        inputs["decontaminate"] = [*expand_inputs(config.decontaminate)]
+    with building("corpus", config, inputs, force=force, resumable=True) as build:
         if build.done:
             return build.done
-        writer = CorpusWriter(build.path, config)
-        counts = Counts()
-        with Steps("corpus", unit="documents") as steps:
-            for record in _records(files, config):
-                counts.read += 1
-                outcome = _clean(record, config, counts)
-                if isinstance(outcome, Document):
-                    writer.keep(outcome, counts)
-                else:
-                    writer.reject(outcome, counts)
-                steps.advance(note=f"kept {counts.kept.total():,}")
-        writer.close(counts)
+        try:
+            return _Run(config, sources, build).carry_out()
+        except InputError:
+            # Mended inputs are other inputs: what was made of these is of no more use.
+            shutil.rmtree(build.path, ignore_errors=True)
+            raise
+
+
+class _Run:
+    """One run over its work folder."""
+
+    def __init__(self, config: CorpusConfig, sources: list[Source], build: Build):
+        self.config, self.sources, self.build = config, sources, build
+        self.work = WorkFolder(build.path / "work")
+        self.work.prepare()
+        self.events = Events(build.path / "events.jsonl")
+        self.engine = _engine(config, self.work)
+
+    def carry_out(self) -> Artifact:
+        if self.config.decontaminate:
+            evaluation_ngrams(self.config.decontaminate)  # what is wrong there is said at once
+        self._clean()
+        repeated = find_templates(self.work) if "boilerplate" in self.config.steps else frozenset()
+        clusters = self._deduplicate(repeated)
+        counts = self._finish(repeated)
         figures = counts.figures()
         if not counts.kept:
-            raise _nothing_kept(files, figures)
-        write_report(build.path / "report.html", figures, writer.examples)
-        return build.finish(figures)
+            raise _nothing_kept(self.sources, figures)
+        write_report(self.build.path / "report.html", counts, clusters)
+        shutil.rmtree(self.work.path)
+        return self.build.finish(figures)
 
-
-def _records(files: list[Path], config: CorpusConfig) -> Iterator[Document | Reject]:
-    for path in files:
-        yield from read_file(path, config)
-
-
-def _clean(record: Document | Reject, config: CorpusConfig, counts: Counts) -> Document | Reject:
-    if isinstance(record, Reject):
-        return record
-    text = repair(record.text) if config.repair else record.text
-    counts.repaired += text != record.text.strip()
-    if not text:
-        return Reject(record.id, record.text, record.source, "empty")
-    language, score = identify(text)
-    counts.languages[language] += 1
-    if language != config.language:
-        return Reject(record.id, text, record.source, "other_language")
-    if score < config.min_language_score:
-        return Reject(record.id, text, record.source, "unsure_language")
-    if fault := quality_fault(text, config):
-        return Reject(record.id, text, record.source, fault)
-    return Document(record.id, text, record.source)
-
-
-class CorpusWriter:
-    """Divides kept documents into train and held-out, drops repeated ones, keeps the rejects.
-
-    A document is held out by the hash of its text, so the same text is on the same side in every
-    corpus. A corpus too small for that lends its document of lowest hash, so that there is
-    always something to measure on.
-    """
-
-    EXAMPLES_PER_REASON = 3
-
-    def __init__(self, folder: Path, config: CorpusConfig):
-        self.config = config
-        self.train = ShardWriter(folder, "train", config.shard_bytes)
-        self.heldout = ShardWriter(folder, "heldout", config.shard_bytes)
-        self.rejects = JsonlWriter(folder / "rejects.jsonl.zst")
-        self.examples: dict[str, list[str]] = {}
-        self._seen = SeenBefore()
-        self._lowest: tuple[float, dict[str, Any]] | None = None
-
-    def keep(self, document: Document, counts: Counts) -> None:
-        digest = fingerprint(document.text)
-        if self.config.deduplicate and self._seen(digest):
-            repeated = Reject(document.id, document.text, document.source, "duplicate")
-            self.reject(repeated, counts)
+    def _clean(self) -> None:
+        """Nothing where an interrupted run had cleaned all parts."""
+        whole = self.work.path / "clean" / "whole"
+        if whole.is_file():
             return
-        size = len(document.text.encode())
-        counts.kept[document.source] += 1
-        counts.kept_bytes += size
-        line = {"id": document.id, "text": document.text, "source": document.source}
-        position = int.from_bytes(digest[:8], "big") / 2**64 * 100  # [0, 100)
-        if position < self.config.holdout_percent:
-            counts.heldout_bytes += size
-            self.heldout.write(line)
-        elif self.heldout.num_documents or not self.config.holdout_percent:
-            self.train.write(line)
-        else:
-            self._lend((position, line))
+        with Steps("clean", unit="documents") as steps:
+            for num_records in self.engine.clean(self.sources):
+                self.events.write("clean", documents=num_records)
+                steps.advance(num_records)
+        whole.touch()
 
-    def _lend(self, candidate: tuple[float, dict[str, Any]]) -> None:
-        if self._lowest is None:
-            self._lowest = candidate
-        else:
-            self._lowest, other = sorted((self._lowest, candidate), key=lambda pair: pair[0])
-            self.train.write(other[1])
+    def _deduplicate(self, repeated: frozenset[int]) -> list[dict[str, Any]]:
+        """Verdicts into the work folder, clusters into the corpus; returns some to look at."""
+        total = number_documents(self.work)[""]
+        if "deduplicate" not in self.config.steps or not total:
+            return []
+        tasks = [SketchTask(part, self.config, self.work, repeated) for part in self.work.parts()]
+        with Steps("compare", total=total, unit="documents") as steps:
+            for num_documents in self.engine.run(sketch_part, tasks):
+                self.events.write("sketch", documents=num_documents)
+                steps.advance(num_documents)
+        join_about(self.work)
+        verdicts = find_duplicates(self.work, self.config)
+        return write_clusters(self.work, verdicts, self.build.path / "clusters.jsonl.zst")
 
-    def reject(self, reject: Reject, counts: Counts) -> None:
-        counts.rejected[reject.reason] += 1
-        self.rejects.write(vars(reject))
-        shown = self.examples.setdefault(reject.reason, [])
-        if len(shown) < self.EXAMPLES_PER_REASON:
-            printable = reject.text.encode("utf-8", "backslashreplace").decode()
-            shown.append(f"{reject.id}: {' '.join(printable.split())[:160]}")
+    def _finish(self, repeated: frozenset[int]) -> Counts:
+        first_of = number_documents(self.work)
+        total = first_of.pop("")
+        tasks = [
+            FinishTask(part, first, self.config, self.work, repeated)
+            for part, first in first_of.items()
+        ]
+        output = Output(self.build.path, self.config)
+        with Steps("finish", total=total, unit="documents") as steps:
+            for part, num_documents in self.engine.run(finish_part, tasks):
+                output.add(self.work, part)
+                self.events.write("finish", documents=num_documents)
+                steps.advance(num_documents)
+        counts = self.work.counts()
+        output.close(counts)
+        return counts
 
-    def close(self, counts: Counts) -> None:
-        if self._lowest is not None:
-            is_needed = not self.heldout.num_documents and self.train.num_documents
-            (self.heldout if is_needed else self.train).write(self._lowest[1])
-            if is_needed:
-                counts.heldout_bytes += len(self._lowest[1]["text"].encode())
-        for writer in (self.train, self.heldout, self.rejects):
-            writer.close()
+
+def _engine(config: CorpusConfig, work: WorkFolder) -> Engine:
+    if config.engine == "datatrove":
+        from dilmac.corpus.run.datatrove import DatatroveEngine
+
+        return DatatroveEngine(config, work)
+    return BuiltinEngine(config, work)
 
 
-def _nothing_kept(files: list[Path], figures: Figures) -> InputError:
-    where = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
+def _nothing_kept(sources: list[Source], figures: Figures) -> InputError:
+    where = sources[0].place
+    if len(sources) > 1:
+        where += f" and {len(sources) - 1} more"
     if not figures["documents_read"]:
         return InputError("holds no text", where=where, mend="give a file with text in it")
-    reasons = ", ".join(f"{name} {count}" for name, count in figures["rejected"].items())
-    languages = ", ".join(f"{name} {count}" for name, count in figures["languages_seen"].items())
     return InputError(
         f"none of {figures['documents_read']} documents was kept "
-        f"({reasons}; languages: {languages})",
+        f"({summary(figures['rejected'])}; languages: {summary(figures['languages_seen'])})",
         where=where,
         mend="give Turkish text, or loosen the rule (`dilmac corpus build --help`)",
     )

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dilmac.core import bundled_prose, bundled_raw_text, read_measured_texts
-from dilmac.corpus.repair import repair
+from dilmac.corpus.steps.repair import repair
 
 PROSE = list(read_measured_texts(bundled_prose()))
 DIRTY = [

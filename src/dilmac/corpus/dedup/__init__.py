@@ -1,0 +1,1 @@
+"""Which documents are the same, or nearly, over a corpus of any size."""

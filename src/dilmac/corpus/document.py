@@ -1,0 +1,32 @@
+"""A text on its way through the steps, and what becomes of one that does not come through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class Document:
+    """A text and where it came from.
+
+    `ascii_only` marks Turkish written without its letters; `fault` is the quality rule that it
+    breaks ("" for none), or None while it was not measured.
+    """
+
+    id: str
+    text: str
+    source: str
+    ascii_only: bool = False
+    fault: str | None = None
+
+
+@dataclass(slots=True)
+class Reject:
+    """What was not kept, and why. `text` is what was found, as far as it could be decoded."""
+
+    id: str
+    text: str
+    source: str
+    reason: str
+    details: dict[str, Any] = field(default_factory=dict)  # the kept one's id of a duplicate

@@ -1,0 +1,1 @@
+"""How a corpus is worked through: parts, workers, what each stage leaves for the next."""

@@ -1,0 +1,106 @@
+"""First stage of a part: the steps that look at one document at a time, before deduplication."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from dilmac.core import written_whole
+from dilmac.corpus.config import CorpusConfig
+from dilmac.corpus.counts import Counts
+from dilmac.corpus.dedup.about import write_about
+from dilmac.corpus.document import Document, Reject
+from dilmac.corpus.run.workfolder import Spill, WorkFolder
+from dilmac.corpus.steps.boilerplate import edge_line_hashes
+from dilmac.corpus.steps.registry import run_steps
+
+PART_CHARACTERS = 4 << 20  # of text in a part; what a worker holds is about ten times that
+
+
+@dataclass
+class CleanTask:
+    """A part's documents as they were read."""
+
+    part: str
+    records: list[Document | Reject]
+    config: CorpusConfig
+    work: WorkFolder
+
+
+def divide(records: Iterable[Document | Reject]) -> Iterator[list[Document | Reject]]:
+    """Consecutive records in parts of some megabytes."""
+    part: list[Document | Reject] = []
+    size = 0
+    for record in records:
+        part.append(record)
+        size += len(record.text) + 64
+        if size >= PART_CHARACTERS:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def clean_part(task: CleanTask) -> int:
+    """Clean a part and write its files; returns how many records it had."""
+    config, work, counts = task.config, task.work, Counts()
+    documents = [record for record in task.records if isinstance(record, Document)]
+    for document in documents:
+        counts.read[document.source] += 1
+    rejects = [record for record in task.records if isinstance(record, Reject)]
+    for reject in rejects:
+        counts.read[reject.source] += 1
+    documents, rejected = run_steps(config.steps_before_duplicates(), documents, config, counts)
+    write_rejects(work, "clean", task.part, rejects + rejected, counts)
+    spill = Spill(work.file("clean", task.part, "docs.jsonl.zst"))
+    for document in documents:
+        spill.write(
+            {
+                "id": document.id,
+                "text": document.text,
+                "source": document.source,
+                "ascii": document.ascii_only,
+            }
+        )
+    spill.close()
+    write_about(work, task.part, documents)
+    if "boilerplate" in config.steps:
+        with written_whole(work.file("clean", task.part, "lines.npy")) as file:
+            np.save(file, edge_line_hashes(documents))
+    work.finish(
+        "clean",
+        task.part,
+        counts,
+        records=len(task.records),
+        documents=len(documents),
+        sources=_count_sources(documents),
+    )
+    return len(task.records)
+
+
+def write_rejects(
+    work: WorkFolder, stage: str, part: str, rejects: list[Reject], counts: Counts
+) -> None:
+    """Write and count the rejects of a part."""
+    spill = Spill(work.file(stage, part, "rejects.jsonl.zst"))
+    for reject in rejects:
+        counts.reject(reject.id, reject.text, reject.source, reject.reason)
+        spill.write(
+            {
+                "id": reject.id,
+                "text": reject.text,
+                "source": reject.source,
+                "reason": reject.reason,
+                **reject.details,
+            }
+        )
+    spill.close()
+
+
+def _count_sources(documents: list[Document]) -> dict[str, int]:
+    sources: dict[str, int] = {}
+    for document in documents:
+        sources[document.source] = sources.get(document.source, 0) + 1
+    return sources

@@ -1,0 +1,1 @@
+"""What is done to documents: each step a file, in the order that the recipe says."""

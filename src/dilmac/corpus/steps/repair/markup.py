@@ -1,0 +1,41 @@
+"""Leftovers of HTML in text; a text about HTML, which mentions tags one by one, is left alone."""
+
+from __future__ import annotations
+
+import html
+import re
+
+_TAGS = "p|br|a|b|i|u|em|strong|span|div|ul|ol|li|font|center|table|tr|td|th|h[1-6]|img|hr"
+_TAG = re.compile(rf"</?(?:{_TAGS})(?:\s[^<>]*)?/?>", re.IGNORECASE)
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+# Leftovers come as pairs, repeated breaks, links.
+_LEFTOVER = re.compile(
+    rf"<({_TAGS})(?:\s[^<>]*)?>[^<>]*</\1>|</p>|<a\s+href=|<!--.*?-->",
+    re.IGNORECASE | re.DOTALL,
+)
+_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_BLOCK_END = re.compile(r"</p>|<br\s*/?>|</div>|</li>|</tr>|</h[1-6]>", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:#\d{2,6}|#x[0-9a-fA-F]{2,5}|[A-Za-z]{2,8});")
+# Code is full of tags that belong to it: a fence, a tag in back quotes, a script, a component.
+_CODE = re.compile(r"```|`</?\w|<script|<style|</?[A-Z][a-z]+[A-Z]|<[A-Z][a-z]+ ?/?>|\bclassName=")
+
+
+def strip_markup(text: str) -> str:
+    """The text without tags and with its entities as the characters that they mean."""
+    if "<" in text and _has_leftovers(text):
+        text = _COMMENT.sub(" ", text)
+        text = _BLOCK_END.sub("\n", text)
+        text = _TAG.sub(" ", text)
+        text = html.unescape(text)
+        text = re.sub(r"[ \u00a0]{2,}", " ", text)
+        text = re.sub(r" *\n *", "\n", text)
+        return re.sub(r" (?=[.,;:!?)])", "", text)
+    if "&" in text and "<" not in text and _ENTITY.search(text):
+        return html.unescape(text)
+    return text
+
+
+def _has_leftovers(text: str) -> bool:
+    if _CODE.search(text):
+        return False
+    return _LEFTOVER.search(text) is not None or len(_BREAK.findall(text)) >= 2
