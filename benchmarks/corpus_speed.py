@@ -38,8 +38,8 @@ from perturbed import write_perturbed
 
 # What datatrove's side does: FineWeb-2's steps, and Gopher's 50 words.
 SAME_STEPS = [
-    *("--steps", "language", "--steps", "deduplicate", "--steps", "quality"),
-    *("--min-words", "50"),
+    *("--steps", "deduplicate", "--steps", "quality"),
+    *("--bands", "14", "--hashes-per-band", "8", "--min-words", "50"),
 ]
 SAMPLE_SECONDS = 0.2
 START_UP_DOCUMENTS = 10

@@ -1,8 +1,8 @@
 """The work of `dilmac corpus build`, done by datatrove: the rival of `corpus_speed.py`.
 
-Language (py3langid, the identifier that dilmac uses, as a datatrove filter: datatrove's own needs a
-model that it downloads) → FineWeb-2's filters with its Turkish thresholds → MinHash in four stages
-(14 bands of 8 hashes over word 5-grams, xxhash of 64 bits), on datatrove's local executor.
+FineWeb-2's filters with its Turkish thresholds → MinHash in four stages (14 bands of 8 hashes over
+word 5-grams, xxhash of 64 bits), on datatrove's local executor. Neither side identifies languages:
+datatrove's filter needs a model that it downloads.
 
 Settings are those that made datatrove quickest here (10 MB, 2 workers):
 - filters before MinHash, signatures made in the pass that filters: 24.1 s against 26.5 in the
@@ -26,12 +26,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import zstandard
-from datatrove.data import Document
 from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from datatrove.pipeline.dedup import (
@@ -46,7 +44,6 @@ from datatrove.pipeline.filters import (
     GopherQualityFilter,
     GopherRepetitionFilter,
 )
-from datatrove.pipeline.filters.base_filter import BaseFilter
 from datatrove.pipeline.readers import JsonlReader
 from datatrove.pipeline.writers import JsonlWriter
 from datatrove.utils.hashing import HashConfig
@@ -54,7 +51,6 @@ from datatrove.utils.text import TextNormConfig
 from datatrove.utils.word_tokenizers import WordTokenizer, load_word_tokenizer
 
 TOKENIZERS = ("spacy", "whitespace")
-MIN_LANGUAGE_SCORE = 0.875
 
 # FineWeb-2, configs/tur_Latn.yml; what it leaves at datatrove's defaults or changes for every
 # language is as in its fineweb-2-pipeline.py.
@@ -120,30 +116,6 @@ class SpaceTokenizer(WordTokenizer):
 
 
 SPACE_TOKENIZER = SpaceTokenizer()
-
-
-class Langid(BaseFilter):
-    """Language by py3langid, on the same sample of a document that dilmac looks at."""
-
-    name = "language"
-    SAMPLE_CHARS = 2000
-
-    def filter(self, doc: Document) -> bool | tuple[bool, str]:
-        text, size = doc.text, self.SAMPLE_CHARS
-        if len(text) > 2 * size:
-            middle = len(text) // 2
-            text = f"{text[:size]}\n{text[middle : middle + size]}"
-        language, score = _identifier().classify(text)
-        if language != "tr":
-            return False, "other_language"
-        return (True, "") if score >= MIN_LANGUAGE_SCORE else (False, "unsure_language")
-
-
-@cache
-def _identifier() -> Any:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
 def run_datatrove(
@@ -225,10 +197,10 @@ class Pipeline:
     def run(self) -> None:
         tasks = self.job.tasks or self.job.workers
         if self.job.order == "filters-first":
-            first = [self.read("input"), self.language(), *self.filters(), self.write("passed")]
+            first = [self.read("input"), *self.filters(), self.write("passed")]
             last = [self.read("passed"), self.unique(), self.write("output")]
         else:
-            first = [self.read("input"), self.language(), self.write("passed")]
+            first = [self.read("input"), self.write("passed")]
             last = [self.read("passed"), self.unique(), *self.filters(), self.write("output")]
         signatures, buckets, removed = (
             str(self.folder / name) for name in ("signatures", "buckets", "removed")
@@ -260,9 +232,6 @@ class Pipeline:
             return None
         return JsonlWriter(str(self.folder / "rejects" / name), compression=None)
 
-    def language(self) -> PipelineStep:
-        return Langid(exclusion_writer=self.rejects("language"))
-
     def filters(self) -> list[PipelineStep]:
         """In the order of FineWeb-2."""
         return [
@@ -292,7 +261,6 @@ def main(job_json: str, timing: str) -> None:
     """Run a job and write its seconds: `python datatrove_peer.py JOB TIMING` (see Job)."""
     job = Job(**json.loads(job_json))
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: job.workers])
-    _identifier()
     words = SPACE_TOKENIZER if job.tokenizer == "whitespace" else load_word_tokenizer("tur_Latn")
     words.word_tokenize("Hepsi önceden yüklenir.")
     started, cpu = time.perf_counter(), _cpu_seconds()

@@ -10,6 +10,7 @@ from dilmac.core.artifact import (
     input_record,
     open_artifact,
 )
+from dilmac.core.blocks import read_blocks
 from dilmac.core.bundled import (
     SAMPLES,
     bundled_instructions,
@@ -35,7 +36,6 @@ from dilmac.core.files import (
     Line,
     expand_inputs,
     file_format,
-    read_blocks,
     read_lines,
     read_table,
     sha256_of,

@@ -1,4 +1,4 @@
-"""Bytes out of files, plain or packed, in bounded blocks; what is damaged, cut off or no file is named."""
+"""Bytes out of files, plain or packed, in bounded blocks; what is damaged or cut off is named."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def irregular(path: Path) -> str | None:
 
 
 def read_blocks(path: Path) -> Iterator[bytes]:
-    """Decompressed blocks of a file, of at most `BLOCK_BYTES` each.
+    """Decompressed blocks of a file, none of them empty or longer than `BLOCK_BYTES`.
 
     Raises:
         InputError: the file is missing, unreadable, damaged, or ends too early.
@@ -37,7 +37,7 @@ def read_blocks(path: Path) -> Iterator[bytes]:
         if path.exists() and (fault := irregular(path)):
             raise InputError(f"is {fault}, not a file", where=path)
         with path.open("rb") as raw:
-            yield from unpack.get(path.suffix.lower(), _read_plain)(raw)
+            yield from filter(None, unpack.get(path.suffix.lower(), _read_plain)(raw))
     except FileNotFoundError as error:
         raise InputError("no such file", where=path) from error
     except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, _DamagedError) as error:
@@ -67,17 +67,17 @@ def _read_xz(raw: BinaryIO) -> Iterator[bytes]:
     packed = raw.read(BLOCK_BYTES)
     if not packed:
         return
-    while not (stream.eof and not packed):
+    while packed or not stream.eof:
         yield stream.decompress(packed, BLOCK_BYTES)
         packed = b""
         if stream.eof:  # another stream may follow, after zeros that fill up to four bytes
-            packed = (stream.unused_data or raw.read(BLOCK_BYTES)).lstrip(b"\0")
+            rest = stream.unused_data
+            while not (packed := rest.lstrip(b"\0")) and (rest := raw.read(BLOCK_BYTES)):
+                pass
             if packed:
                 stream = lzma.LZMADecompressor(memlimit=MAX_XZ_BYTES)
-        elif stream.needs_input:
-            packed = raw.read(BLOCK_BYTES)
-            if not packed:
-                raise EOFError("the xz stream is cut off")
+        elif stream.needs_input and not (packed := raw.read(BLOCK_BYTES)):
+            raise EOFError("the xz stream is cut off")
 
 
 def _read_zstd(raw: BinaryIO) -> Iterator[bytes]:

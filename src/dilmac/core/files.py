@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 
 import zstandard
 
-from dilmac.core.blocks import BLOCK_BYTES, PACKED_SUFFIXES, irregular
-from dilmac.core.blocks import read_blocks as read_blocks
+from dilmac.core.blocks import BLOCK_BYTES, PACKED_SUFFIXES, irregular, read_blocks
 from dilmac.core.errors import InputError
 from dilmac.core.progress import say
 
@@ -198,7 +197,9 @@ def read_lines(path: Path) -> Iterator[Line]:
 
 
 def _as_utf8(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    first = next(blocks, b"")
+    first = b""
+    while len(first) < len(codecs.BOM_UTF8) and (block := next(blocks, b"")):
+        first += block
     for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
         if first.startswith(mark):
             decoder = codecs.getincrementaldecoder(encoding)("replace")

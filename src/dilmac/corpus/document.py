@@ -11,7 +11,8 @@ class Document:
     """A text and where it came from.
 
     `ascii_only` marks Turkish written without its letters; `fault` is the quality rule that it
-    breaks ("" for none), or None while it was not measured.
+    breaks ("" for none), and `position` in [0, 100) the hash of its words; both are None until they
+    were measured.
     """
 
     id: str
@@ -19,6 +20,7 @@ class Document:
     source: str
     ascii_only: bool = False
     fault: str | None = None
+    position: float | None = None
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Records of JSONL and Parquet files into documents."""
+"""Records (JSONL, Parquet, datasets) into documents, by the fields that the settings name."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from dilmac.core import InputError, read_lines, read_table
+from dilmac.core import InputError, read_lines, read_table, say
 from dilmac.corpus.config import CorpusConfig
 from dilmac.corpus.document import Document, Reject
+from dilmac.corpus.read.decode import show
 
 Record = tuple[str, dict[str, Any]]  # where it stands, and its fields
+MAX_SOURCE_CHARS = 200  # of a source's name, which stands in every table
 
 
 def read_records(
@@ -32,7 +34,7 @@ def read_records(
 def documents_of(
     records: Iterable[Record | Reject], source: str, config: CorpusConfig
 ) -> Iterator[Document | Reject]:
-    """Documents of records, by the fields that the settings name.
+    """Documents of records; `source` is the name where no field names one.
 
     Raises:
         InputError: the first record has no text field.
@@ -43,64 +45,77 @@ def documents_of(
             yield record
             continue
         where, values = record
-        text = values.get(config.text_field)
-        named = values.get(config.source_field) if config.source_field else None
-        own_source = _source_name(named) if named else source
-        if isinstance(text, str):
-            name = values.get("id")
-            identity = where if name is None else str(name)
-            yield checked(Document(identity, text, own_source))
-        elif is_first and config.text_field not in values:
+        if is_first and config.text_field not in values:
             raise InputError(
                 f"no field {config.text_field!r}",
                 where=where,
                 mend=f"give --text-field; fields there: {', '.join(map(str, values))}",
             )
-        else:
-            yield Reject(where, json.dumps(values, default=str), own_source, "no_text_field")
+        if is_first and config.source_field and config.source_field not in values:
+            say(f"{where}: no field {config.source_field!r}; its documents' source is {source!r}")
         is_first = False
+        text = values.get(config.text_field)
+        named = values.get(config.source_field) if config.source_field else None
+        own_source = source_name(named) if named else source
+        if isinstance(text, str):
+            name = values.get(config.id_field)
+            yield checked(Document(where if name is None else str(name), text, own_source), where)
+        elif isinstance(text, bytes):  # a column of strings that are no UTF-8
+            yield Reject(where, show(text), own_source, "bad_utf8")
+        else:
+            yield Reject(where, _shown(values), own_source, "no_text_field")
 
 
-def checked(document: Document) -> Document | Reject:
-    """The document, or a reject where it cannot be written as UTF-8."""
-    try:
-        document.text.encode("utf-8")
-    except UnicodeEncodeError:
-        return Reject(document.id, document.text, document.source, "lone_surrogate")
-    return document
+def checked(document: Document, where: str) -> Document | Reject:
+    """The document, or a reject where it cannot be written as UTF-8; a bad id becomes `where`."""
+    if not _is_writable(document.id):
+        document.id = where
+    if _is_writable(document.text):
+        return document
+    return Reject(document.id, document.text, document.source, "lone_surrogate")
 
 
-def _source_name(value: Any) -> str:
+def source_name(value: Any) -> str:
     """A URL's host, or the value as it is."""
     name = str(value)
     if "://" in name[:12]:
-        return urlsplit(name).hostname or name
-    return name
+        try:
+            name = urlsplit(name).hostname or name
+        except ValueError:  # `http://[`
+            name = name.split("/")[2]
+    return name[:MAX_SOURCE_CHARS].encode("utf-8", "replace").decode()
+
+
+def _is_writable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _json_records(path: Path, source: str) -> Iterator[Record | Reject]:
-    for line in read_lines(path):
-        where = f"{path.name}:{line.number}"
-        if line.data is None:
+    place = f"{path.name}:"
+    for number, data in read_lines(path):
+        where = f"{place}{number}"
+        if data is None:
             yield Reject(where, "", source, "line_too_long")
             continue
         try:
-            values = orjson.loads(line.data)
+            values = orjson.loads(data)
         except orjson.JSONDecodeError:
-            if not line.data.strip():
+            if not data or data.isspace():
                 continue
             # The standard parser also takes NaN and lone surrogates, and says what is wrong.
-            values = _parse(line.data)
+            values = _parse(data)
         if isinstance(values, dict):
             yield where, values
-        elif isinstance(values, Bad):
-            shown = line.data.decode("utf-8", "backslashreplace")
-            yield Reject(where, shown, source, values.reason)
         else:
-            yield Reject(where, json.dumps(values), source, "no_json_object")
+            reason = values.reason if isinstance(values, _Bad) else "no_json_object"
+            yield Reject(where, show(data), source, reason)
 
 
-class Bad:
+class _Bad:
     """Why a line is no record."""
 
     def __init__(self, reason: str):
@@ -109,14 +124,21 @@ class Bad:
 
 def _parse(data: bytes) -> Any:
     try:
-        return json.loads(data)
+        return json.loads(data.decode("utf-8"))
     except UnicodeDecodeError:
-        return Bad("bad_utf8")
+        return _Bad("bad_utf8")
     except (ValueError, RecursionError):
-        return Bad("bad_json")
+        return _Bad("bad_json")
+
+
+def _shown(values: dict[str, Any]) -> str:
+    try:
+        return json.dumps(values, default=str)
+    except (TypeError, ValueError, RecursionError):  # keys that are no strings, endless nesting
+        return str(list(map(str, values)))
 
 
 def _table_records(path: Path, config: CorpusConfig) -> Iterator[Record]:
-    wanted = [config.text_field, *([config.source_field] if config.source_field else [])]
-    for number, values in read_table(path, wanted, optional=["id"]):
+    also = [config.id_field, *([config.source_field] if config.source_field else [])]
+    for number, values in read_table(path, [config.text_field], optional=also):
         yield f"{path.name}:{number}", values

@@ -2,55 +2,65 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from pathlib import Path
 
-from dilmac.core import read_lines
+from dilmac.core import Line, read_blocks, read_lines
 from dilmac.corpus.document import Document, Reject
-from dilmac.corpus.read.records import checked
+from dilmac.corpus.read.decode import decode, has_controls, is_binary, show
 
-MAX_DOCUMENT_CHARS = 16 << 20  # a longer paragraph is cut there, and goes on
-# Bytes below the space that text has: tab, line feed, form feed, carriage return, escape.
-_CONTROLS = bytes(set(range(32)) - {9, 10, 12, 13, 27})
-MAX_CONTROL_SHARE = 0.02  # of a line's bytes; more is no text
+MAX_DOCUMENT_BYTES = 16 << 20  # a longer paragraph is cut there, and goes on
+SNIFFED_BYTES = 64 << 10  # of a file, that tell whether it is text at all
+SHOWN_BYTES = 1000  # of what is binary
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def read_text(path: Path, source: str, unit: str) -> Iterator[Document | Reject]:
-    """Documents of a text file; lines that are no UTF-8 are read as Turkish Windows (cp1254)."""
-    start, parts, size = 1, list[str](), 0
+    """Documents of a text file; lines that are no UTF-8 are read as Turkish Windows (cp1254).
+
+    A file that begins like no text is one reject, a line of that kind in a text file another.
+    """
+    beginning = next(read_blocks(path), b"")[:SNIFFED_BYTES]
+    if is_binary(beginning) and not beginning.startswith(_UTF16):
+        yield Reject(path.name, show(beginning, SHOWN_BYTES), source, "binary")
+        return
+    lines, size = list[Line](), 0
     for line in read_lines(path):
-        if line.data is None or _is_binary(line.data):
-            reason = "line_too_long" if line.data is None else "binary"
-            shown = (line.data or b"")[:1000].decode("utf-8", "backslashreplace")
-            yield Reject(f"{path.name}:{line.number}", shown, source, reason)
+        data = line.data
+        if data is None:
+            yield Reject(f"{path.name}:{line.number}", "", source, "line_too_long")
             continue
-        if not line.data and not parts:
+        is_blank = not data or data.isspace()
+        is_end = unit == "lines" or (unit == "paragraphs" and is_blank)
+        if lines and (is_end or size + len(data) > MAX_DOCUMENT_BYTES):
+            yield from _documents(lines, path.name, source)
+            lines, size = [], 0
+        if lines or not is_blank:
+            lines.append(line)
+            size += len(data)
+    yield from _documents(lines, path.name, source)
+
+
+def _documents(lines: list[Line], name: str, source: str) -> Iterator[Document | Reject]:
+    """The document of these lines. Line by line only where the whole is no clean UTF-8."""
+    data = b"\n".join([line.data or b"" for line in lines])
+    if not has_controls(data):
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            pass
+        else:
+            if text and not text.isspace():
+                yield Document(f"{name}:{lines[0].number}", text, source)
+            return
+    parts, start = list[str](), 0
+    for line in lines:
+        if is_binary(line.data or b""):
+            shown = show(line.data or b"", SHOWN_BYTES)
+            yield Reject(f"{name}:{line.number}", shown, source, "binary")
             continue
-        text = _decode(line.data)
-        is_end = unit == "lines" or (unit == "paragraphs" and not text.strip())
-        if parts and (is_end or size + len(text) > MAX_DOCUMENT_CHARS):
-            yield checked(Document(f"{path.name}:{start}", "\n".join(parts), source))
-            parts, size = [], 0
-        if text.strip() or parts:
-            if not parts:
-                start = line.number
-            parts.append(text)
-            size += len(text)
-    if parts:
-        yield checked(Document(f"{path.name}:{start}", "\n".join(parts), source))
-
-
-def _is_binary(data: bytes) -> bool:
-    if b"\0" not in data and data.isascii() and data.decode("ascii").isprintable():
-        return False
-    num_controls = len(data) - len(data.translate(None, _CONTROLS))
-    return num_controls > MAX_CONTROL_SHARE * len(data)
-
-
-def _decode(data: bytes) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        # Turkish Windows' own encoding; it maps every byte but seven, and what is not Turkish
-        # afterwards is rejected by the language step.
-        return data.decode("cp1254", "replace")
+        start = start or line.number
+        parts.append(decode(line.data or b""))
+    if "".join(parts).strip():
+        yield Document(f"{name}:{start}", "\n".join(parts), source)

@@ -58,14 +58,14 @@ def _drop_duplicates(
     verdicts = open_verdicts(task.work)
     place = slice(task.first, task.first + len(documents))
     with np.load(task.work.file("sketch", task.part, "npz")) as arrays:
-        faults = arrays["fault"]
+        faults, places = arrays["fault"], _positions(arrays["exact"][:, 0])
     kept, rejects = [], []
     with About(task.work) as about:
-        for document, fault, verdict, kept_by in zip(
-            documents, faults, verdicts.verdict[place], verdicts.kept_by[place], strict=True
+        for document, fault, position, verdict, kept_by in zip(
+            documents, faults, places, verdicts.verdict[place], verdicts.kept_by[place], strict=True
         ):
             if verdict == KEPT:
-                document.fault = str(fault)
+                document.fault, document.position = str(fault), float(position)
                 kept.append(document)
                 continue
             details = {"kept": about[int(kept_by)]["id"]}
@@ -79,14 +79,12 @@ def _write(documents: list[Document], task: FinishTask, counts: Counts) -> tuple
     train = Spill(task.work.file("final", task.part, "train.jsonl.zst"))
     heldout = Spill(task.work.file("final", task.part, "heldout.jsonl.zst"))
     lowest: tuple[float, int] | None = None
-    for document, position in zip(
-        documents, positions([document.text for document in documents]), strict=True
-    ):
-        is_heldout = bool(position < task.config.holdout_percent)
+    for document, position in zip(documents, positions(documents), strict=True):
+        is_heldout = position < task.config.holdout_percent
         num_bytes = len(document.text.encode())
         counts.keep(document.text, document.source, num_bytes, is_heldout=is_heldout)
         if not is_heldout:
-            lowest = min(lowest or (100.0, 0), (float(position), train.num_objects))
+            lowest = min(lowest or (100.0, 0), (position, train.num_objects))
         (heldout if is_heldout else train).write(
             {
                 "id": document.id,
@@ -100,9 +98,14 @@ def _write(documents: list[Document], task: FinishTask, counts: Counts) -> tuple
     return lowest
 
 
-def positions(texts: list[str]) -> NDArray[np.float64]:
-    """Where each text stands in [0, 100), by the hash of its words: the same in every corpus."""
-    hashes = [exact_hashes(table)[:, 0] for _, table in tables(texts)]
-    if not hashes:
-        return np.zeros(0)
-    return np.concatenate(hashes) / 2.0**64 * 100
+def positions(documents: list[Document]) -> list[float]:
+    """Where each document stands in [0, 100), by the hash of its words, in every corpus alike."""
+    if all(document.position is not None for document in documents):
+        return [document.position or 0.0 for document in documents]
+    texts = [document.text for document in documents]
+    found = [_positions(exact_hashes(table)[:, 0]) for _, table in tables(texts)]
+    return [float(position) for position in np.concatenate(found)]
+
+
+def _positions(hashes: NDArray[np.uint64]) -> NDArray[np.float64]:
+    return hashes / 2.0**64 * 100

@@ -14,7 +14,12 @@ from dilmac.corpus.document import Document, Reject
 from dilmac.corpus.read.web import extract_main_text, is_html_page
 from dilmac.corpus.steps.boilerplate import strip_boilerplate
 from dilmac.corpus.steps.decontaminate import contaminated, evaluation_ngrams
-from dilmac.corpus.steps.language import foreign_paragraphs, is_ascii_only, language_fault
+from dilmac.corpus.steps.language import (
+    foreign_paragraphs,
+    identify_all,
+    is_ascii_only,
+    language_fault,
+)
 from dilmac.corpus.steps.personal import find_personal_data, mask_personal_data
 from dilmac.corpus.steps.quality import faults, measure
 from dilmac.corpus.steps.repair import repair
@@ -57,8 +62,9 @@ def boilerplate_step(documents: list[Document], config: CorpusConfig, counts: Co
 def language_step(documents: list[Document], config: CorpusConfig, counts: Counts) -> list[str]:
     """Keep documents in the language, and take long foreign paragraphs out of them."""
     reasons = []
-    for document in documents:
-        reason, language = language_fault(document.text, config)
+    found = identify_all([document.text for document in documents])
+    for document, (language, score) in zip(documents, found, strict=True):
+        reason = language_fault(language, score, config)
         counts.languages[language] += 1
         if not reason and config.language == "tr":
             document.ascii_only = is_ascii_only(document.text)

@@ -27,7 +27,7 @@ _NAMESPACE = re.compile(
 _TURKISH_LETTER = re.compile("[çğıöşüÇĞİÖŞÜ]")
 _CODE = re.compile(r"[{}<>=\\$|`#_@]|\w\(|://|www\.|\.(?:com|net|org|tr|js|ts|py|cs|xml|json)\b")
 MIN_LOST_SPACES = 20  # of a text: a writer of short reviews may leave them out by habit
-MIN_LOST_SHARE = 0.3  # of the marks between words
+MIN_LOST_SHARE = 0.1  # of the marks between words
 
 
 def repair_layout(text: str) -> str:
@@ -53,11 +53,21 @@ def _join_lines(text: str) -> str:
 
 
 def _restore_spaces(text: str) -> str:
-    lost = _NO_SPACE.findall(text)  # an empty list for most
-    if len(lost) < MIN_LOST_SPACES or _CODE.search(text) or _NAMESPACE.search(text):
+    if len(_NO_SPACE.findall(text)) < MIN_LOST_SPACES:  # most texts have none
         return text
-    if len(lost) < MIN_LOST_SHARE * (len(lost) + len(_WITH_SPACE.findall(text))):
+    lines = text.split("\n")
+    prose = {place for place, line in enumerate(lines) if not _is_code(line)}
+    lost = sum(len(_NO_SPACE.findall(lines[place])) for place in prose)
+    kept = sum(len(_WITH_SPACE.findall(lines[place])) for place in prose)
+    if lost < max(MIN_LOST_SPACES, MIN_LOST_SHARE * (lost + kept)):
         return text
-    if not _TURKISH_LETTER.search(text):
-        return text
-    return _NO_SPACE.sub(lambda match: match[0] + " ", text)
+    return "\n".join(
+        _NO_SPACE.sub(lambda match: match[0] + " ", line) if place in prose else line
+        for place, line in enumerate(lines)
+    )
+
+
+def _is_code(line: str) -> bool:
+    if not _TURKISH_LETTER.search(line):
+        return True
+    return _CODE.search(line) is not None or _NAMESPACE.search(line) is not None

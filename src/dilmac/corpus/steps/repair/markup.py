@@ -9,15 +9,20 @@ _TAGS = "p|br|a|b|i|u|em|strong|span|div|ul|ol|li|font|center|table|tr|td|th|h[1
 _TAG = re.compile(rf"</?(?:{_TAGS})(?:\s[^<>]*)?/?>", re.IGNORECASE)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 # Leftovers come as pairs, repeated breaks, links.
+_JOINING = "ve|veya|ile|ya da|and|or|,|/"  # "<b> ve </b> arasına": a text about tags
 _LEFTOVER = re.compile(
-    rf"<({_TAGS})(?:\s[^<>]*)?>[^<>]*</\1>|</p>|<a\s+href=|<!--.*?-->",
+    rf"<({_TAGS})(?:\s[^<>]*)?>(?!\s*(?:{_JOINING})\s*<)[^<>]*</\1>|</p>|<a\s+href=|<!--.*?-->",
     re.IGNORECASE | re.DOTALL,
 )
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _BLOCK_END = re.compile(r"</p>|<br\s*/?>|</div>|</li>|</tr>|</h[1-6]>", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:#\d{2,6}|#x[0-9a-fA-F]{2,5}|[A-Za-z]{2,8});")
-# Code is full of tags that belong to it: a fence, a tag in back quotes, a script, a component.
-_CODE = re.compile(r"```|`</?\w|<script|<style|</?[A-Z][a-z]+[A-Z]|<[A-Z][a-z]+ ?/?>|\bclassName=")
+# Code is full of tags that belong to it: a fence, a tag in back quotes, a script, a component; and
+# so is a text that teaches HTML.
+_CODE = re.compile(
+    r"```|`</?\w|<script|<style|</?[A-Z][a-z]+[A-Z]|<[A-Z][a-z]+ ?/?>|\bclassName="
+    r"|\b[Hh][Tt][Mm][Ll]\b|\b[Ee]tiket"
+)
 
 
 def strip_markup(text: str) -> str:
