@@ -1,9 +1,9 @@
-"""Claim: the corpus steps mend what can be mended, leave good text alone, and tell apart what is to go.
+"""Claim: the corpus steps mend what can be mended, leave good text alone, and know what is to go.
 
     python benchmarks/corpus_quality.py --corpus DIR
 
-DIR holds `tr-raw-messy.jsonl.zst` (its fields `noise`, `synthetic`, `ref`, `lang` are the truth) and
-the clean `tr-*.jsonl.zst` shards that `ref` names documents of. Each section prints one table.
+DIR holds `tr-raw-messy.jsonl.zst` (its fields `noise`, `synthetic`, `ref`, `lang` are the truth)
+and the clean `tr-*.jsonl.zst` shards that `ref` names documents of.
 """
 
 from __future__ import annotations

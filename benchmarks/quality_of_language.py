@@ -53,7 +53,8 @@ def language_section(messy: Records, clean: list[dict[str, Any]]) -> None:
     _row("clean shards, folded to ASCII", "tr", folded)
     marked = sum(map(is_ascii_only, folded))
     print(
-        f"| of these marked as ASCII-only | | {marked} of {len(folded)} | {marked / len(folded):.1%} |"
+        f"| of these marked as ASCII-only | | {marked} of {len(folded)} "
+        f"| {marked / len(folded):.1%} |"
     )
     falsely = sum(map(is_ascii_only, long_enough))
     print(f"| clean shards marked as ASCII-only | | {falsely} of {len(long_enough)} | |")

@@ -146,7 +146,9 @@ def _html(records: list[dict[str, Any]], originals: dict[str, str]) -> None:
 
 
 CAUSES = {
-    "soft hyphens and other invisible characters": "[\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]",
+    "soft hyphens and other invisible characters": (
+        "[\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
+    ),
     "unusual spaces": "[\u00a0\u2000-\u200a\u202f\u205f\u3000]",
     "i with a combining dot, decomposed letters": "[\u0300-\u036f]",
     "Cyrillic letters in Latin words": "[\u0400-\u04ff]",

@@ -41,6 +41,6 @@ def strip_markup(text: str) -> str:
 
 
 def _has_leftovers(text: str) -> bool:
-    if _CODE.search(text):
+    if _CODE.search(_TAG.sub("", text)) and not text.lstrip().startswith("<"):
         return False
     return _LEFTOVER.search(text) is not None or len(_BREAK.findall(text)) >= 2
