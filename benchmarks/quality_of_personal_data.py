@@ -38,7 +38,8 @@ def personal_section(messy: Records, clean: list[dict[str, Any]]) -> None:
     megabytes = num_bytes / 1e6
     print(
         f"\nIn {len(texts):,} clean documents ({megabytes:.1f} MB, "
-        f"{megabytes / seconds:.0f} MB/s): {len(listed)} places, {len(listed) / megabytes:.2f} a MB, to be judged by a person:\n"
+        f"{megabytes / seconds:.0f} MB/s): {len(listed)} places, "
+        f"{len(listed) / megabytes:.2f} a MB, to be judged by a person:\n"
     )
     for place, _ in listed:
         print(f"- {place.kind}: `{place.text}`")

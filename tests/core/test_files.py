@@ -60,10 +60,41 @@ def test_a_truncated_file_is_named(tmp_path: Path, suffix: str, keep: float) -> 
     assert caught.value.where == str(path)
 
 
-def test_several_zstd_frames_are_one_file(tmp_path: Path) -> None:
-    path = tmp_path / "text.txt.zst"
-    path.write_bytes(PACKERS[".zst"](b"a\nb") + PACKERS[".zst"](b"c\nd\n"))
+@pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst"])
+@pytest.mark.parametrize("padding", [b"", bytes(8), bytes(3 << 20)])
+def test_several_packed_streams_are_one_file(tmp_path: Path, suffix: str, padding: bytes) -> None:
+    if padding and suffix == ".zst":
+        pytest.skip("zstd knows no padding")
+    path = tmp_path / f"text.txt{suffix}"
+    pack = PACKERS[suffix]
+    path.write_bytes(pack(b"") + pack(b"a\nb") + padding + pack(b"c\nd\n") + padding)
     assert [found.data for found in read_lines(path)] == [b"a", b"bc", b"d"]
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".xz", ".zst"])
+@pytest.mark.parametrize("tail", ["nonsense", "a", "half a stream"])
+def test_what_follows_a_packed_stream_is_not_dropped(
+    tmp_path: Path, suffix: str, tail: str
+) -> None:
+    path = tmp_path / f"text.txt{suffix}"
+    pack = PACKERS[suffix]
+    more = pack(b"abc" * 99)[:-9] if tail == "half a stream" else tail.encode()
+    path.write_bytes(pack(b"a\n") + more)
+    with pytest.raises(InputError, match="damaged or truncated"):
+        list(read_lines(path))
+
+
+@pytest.mark.parametrize("suffix", sorted(PACKERS))
+def test_blocks_are_never_larger_than_a_block(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1000)
+    path = tmp_path / f"text.txt{suffix}"
+    data = bytes(100_000) + b"end"
+    path.write_bytes(PACKERS[suffix](data))
+    found = list(blocks.read_blocks(path))
+    assert b"".join(found) == data
+    assert all(0 < len(block) <= 1000 for block in found)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from corpora import documents, write
 from dilmac.core import (
     InputError,
     bundled_raw_text,
@@ -13,39 +14,6 @@ from dilmac.core import (
     read_lines,
 )
 from dilmac.corpus import CorpusConfig, build_corpus
-
-SUBJECTS = ["Balıkçı", "Öğretmen", "Terzi", "Bahçıvan", "Şoför", "Saatçi", "Marangoz"]
-PLACES = ["limanda", "okulun önünde", "çarşıda", "köy yolunda", "istasyonda", "tarlada"]
-THINGS = [
-    "eski bir sandık",
-    "mavi bir defter",
-    "kırık bir testi",
-    "uzun bir mektup",
-    "gümüş bir saat",
-]
-ENDS = [
-    "Onu kimin bıraktığını bütün gün düşündü ama akşama kadar soran olmadı.",
-    "Komşular merakla yaklaşınca hikâyeyi baştan anlatmak zorunda kaldı.",
-    "Yağmur başlamadan eve yetişti ve bulduğunu çocuklarına gösterdi.",
-    "Ertesi sabah belediyeye götürüp görevliye teslim etti.",
-]
-
-
-def documents(count: int) -> list[str]:
-    """Short tales that share no long run of words."""
-    return [
-        f"{SUBJECTS[n % 7]} {n + 3}. {['gün', 'hafta', 'ay'][n % 3]} {PLACES[n % 6]} "
-        f"{THINGS[n % 5]} buldu; yanında {n * 7 + 2} tane "
-        f"{['düğme', 'çivi', 'boncuk', 'tohum'][n % 4]} ile birlikte "
-        f"{['sararmış', 'ıslak', 'yırtık'][n % 3]} bir kâğıt vardı. {ENDS[n % 4]}"
-        for n in range(count)
-    ]
-
-
-def write(path: Path, lines: list[object]) -> Path:
-    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
-    path.write_text("\n".join(texts) + "\n", encoding="utf-8")
-    return path
 
 
 def build(path: Path, out: Path, **settings: object) -> Path:

@@ -41,7 +41,7 @@ def test_fields_name_text_id_and_source(tmp_path: Path) -> None:
         ("web.jsonl:3", "[bozuk"),
         ("web.jsonl:4", "web"),
     ]
-    assert [record.id for record in read(path, text_field="body")][0] == "x"
+    assert read(path, text_field="body")[0].id == "x"
 
 
 def test_a_source_field_that_is_not_there_is_said(

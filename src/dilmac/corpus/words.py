@@ -3,7 +3,8 @@
 Quality measures, deduplication and decontamination count words and runs of words (n-grams). Done
 word by word in Python this costs more than all other steps together; over arrays it is about
 ten times quicker (`benchmarks/corpus_speed.py`). A word is a run of letters, digits and combining
-marks; case, punctuation and spacing do not count.
+marks; case, spacing, punctuation and the marks on Turkish letters do not count, so that a copy
+written in ASCII ("cok guzel") has the words of its original.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from dilmac.turkish import lower
+from dilmac.turkish import fold, lower
 
 Hashes = NDArray[np.uint64]
 Places = NDArray[np.int64]
@@ -34,7 +35,7 @@ class WordTable:
     """Words of a batch of texts, in order.
 
     Attributes:
-        hashes: [words] of each word in lower case.
+        hashes: [words] of each word in lower case, folded to ASCII.
         starts, ends: [words] places in `codes`.
         bounds: [texts + 1] text i has the words `bounds[i]:bounds[i + 1]`.
         codes: [characters] code points of all texts, a line break after each.
@@ -176,9 +177,9 @@ def _kind(character: str) -> int:
 
 @cache
 def _letter_tables() -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
-    """Lower case and kind of each code point of the basic plane."""
+    """Folded lower case and kind of each code point of the basic plane."""
     characters = [chr(code) for code in range(_TABLE_SIZE)]
-    lowered = [lower(character) for character in characters]
+    lowered = [fold(lower(character)) for character in characters]
     lower_of = [ord(small) if len(small) == 1 else code for code, small in enumerate(lowered)]
     kinds = [_kind(character) for character in characters]
     return np.array(lower_of, dtype=np.uint32), np.array(kinds, dtype=np.uint8)

@@ -126,7 +126,7 @@ def _open(name: str, options: dict[str, str]) -> Any:
     if (Path(name) / "state.json").is_file():
         return datasets.load_from_disk(name).to_iterable_dataset()
     return datasets.load_dataset(
-        name,
+        str(Path(name).resolve()) if Path(name).is_dir() else name,
         options.get("config"),
         split=options["split"],
         revision=options.get("revision"),

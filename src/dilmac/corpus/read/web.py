@@ -36,7 +36,9 @@ _CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.I)
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")  # lxml refuses a text with them
 # lxml's time grows with the square of a tag's attributes: 7 seconds for a tag of 256 kB. A tag that
 # long holds no text, but an image, a drawing, or malice.
-_LONG_TAG = re.compile(r"<[A-Za-z][^<>]{16384,}(?:>|\Z)")
+_TAG = re.compile("<[A-Za-z]")
+_LONG_TAG = re.compile(r"<[A-Za-z][^<>]{16384,}>?")
+MAX_TAG_CHARS = 64 << 10
 
 
 def is_html_page(text: str) -> bool:
@@ -56,9 +58,9 @@ def extract_main_text(page: str) -> str | None:
     import trafilatura
 
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # it warns of every poor page
-    if len(page) > MAX_PAGE_BYTES:
-        return None
     page = _LONG_TAG.sub(" ", _CONTROLS.sub("", page))
+    if len(page) > MAX_PAGE_BYTES or _has_endless_tag(page):
+        return None
     try:
         text: str | None = trafilatura.extract(
             page,
@@ -70,6 +72,14 @@ def extract_main_text(page: str) -> str | None:
     except Exception:  # of a page that lxml or trafilatura stumbles over: it has no text for us
         return None
     return text or None
+
+
+def _has_endless_tag(page: str) -> bool:
+    """Whether a tag goes on and on through the beginnings of others."""
+    for part in page.split(">"):
+        if len(part) > MAX_TAG_CHARS and (tag := _TAG.search(part)):
+            return len(part) - tag.start() > MAX_TAG_CHARS
+    return False
 
 
 def require_web(package: str, where: str | Path = "HTML pages") -> None:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from dilmac.corpus.rules import QualityRules
 from dilmac.corpus.steps.repeats import ngram_shares, repeated_line_shares
 from dilmac.corpus.words import ALPHA, BREAK, SPACE, STOP, Hashes, WordTable, hash_words
-from dilmac.turkish import fold
 
 Shares = NDArray[np.float64]
 
@@ -153,7 +152,6 @@ def _lines(table: WordTable) -> dict[str, NDArray[np.int64]]:
 
 
 def _different_stop_words(table: WordTable) -> NDArray[np.int64]:
-    # Folded: ASCII-only Turkish is Turkish too, and `için` and `icin` are one stop word.
     hashes, ranks = _stop_word_hashes()
     place = np.minimum(np.searchsorted(hashes, table.hashes), len(hashes) - 1)
     found = np.flatnonzero(hashes[place] == table.hashes)
@@ -165,9 +163,7 @@ def _different_stop_words(table: WordTable) -> NDArray[np.int64]:
 
 @cache
 def _stop_word_hashes() -> tuple[Hashes, NDArray[np.int64]]:
-    spellings = {fold(word): rank for rank, word in enumerate(sorted(STOP_WORDS))}
-    spellings |= {word: rank for rank, word in enumerate(sorted(STOP_WORDS))}
-    hashes = hash_words(list(spellings))
-    ranks = np.array(list(spellings.values()))
+    hashes = hash_words(sorted(STOP_WORDS))
+    ranks = np.arange(len(hashes))
     order = np.argsort(hashes)
     return hashes[order], ranks[order]
