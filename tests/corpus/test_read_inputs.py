@@ -11,6 +11,7 @@ from dilmac.core import InputError, MissingDependencyError
 from dilmac.corpus import CorpusConfig
 from dilmac.corpus.document import Document, Reject
 from dilmac.corpus.read import Source, find_sources, input_identity, read_file, read_source
+from dilmac.corpus.read.web import open_page
 
 
 def config(*inputs: object, **settings: object) -> CorpusConfig:
@@ -118,6 +119,7 @@ def test_a_file_that_disappears_is_named(tmp_path: Path) -> None:
 def test_a_file_of_no_bytes_holds_no_document(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     found = list(read_file(tmp_path / name, config("x")))
+    found = [open_page(record) if isinstance(record, Document) else record for record in found]
     assert not [record for record in found if isinstance(record, Document)]
     assert [record.reason for record in found if isinstance(record, Reject)] == (
         ["no_main_text"] if name == "a.html" else []

@@ -12,7 +12,7 @@ class Document:
 
     `ascii_only` marks Turkish written without its letters; `fault` is the quality rule that it
     breaks ("" for none), and `position` in [0, 100) the hash of its words; both are None until they
-    were measured.
+    were measured. The text of a page is HTML until a worker takes its main text (`read/web.py`).
     """
 
     id: str
@@ -21,6 +21,7 @@ class Document:
     ascii_only: bool = False
     fault: str | None = None
     position: float | None = None
+    is_page: bool = False
 
 
 @dataclass(slots=True)

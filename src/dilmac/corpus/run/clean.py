@@ -12,6 +12,7 @@ from dilmac.corpus.config import CorpusConfig
 from dilmac.corpus.counts import Counts
 from dilmac.corpus.dedup.about import write_about
 from dilmac.corpus.document import Document, Reject
+from dilmac.corpus.read.web import open_page
 from dilmac.corpus.run.workfolder import Spill, WorkFolder
 from dilmac.corpus.steps.boilerplate import edge_line_hashes
 from dilmac.corpus.steps.registry import run_steps
@@ -46,12 +47,14 @@ def divide(records: Iterable[Document | Reject]) -> Iterator[list[Document | Rej
 def clean_part(task: CleanTask) -> int:
     """Clean a part and write its files; returns how many records it had."""
     config, work, counts = task.config, task.work, Counts()
-    documents = [record for record in task.records if isinstance(record, Document)]
-    for document in documents:
-        counts.read[document.source] += 1
-    rejects = [record for record in task.records if isinstance(record, Reject)]
-    for reject in rejects:
-        counts.read[reject.source] += 1
+    documents, rejects = list[Document](), list[Reject]()
+    for record in task.records:
+        counts.read[record.source] += 1
+        opened = open_page(record) if isinstance(record, Document) else record
+        if isinstance(opened, Document):
+            documents.append(opened)
+        else:
+            rejects.append(opened)
     documents, rejected = run_steps(config.steps_before_duplicates(), documents, config, counts)
     write_rejects(work, "clean", task.part, rejects + rejected, counts)
     spill = Spill(work.file("clean", task.part, "docs.jsonl.zst"))

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from dilmac.core import ConfigError, DilmacError, MissingDependencyError, num_cpus
@@ -33,6 +34,7 @@ Result = TypeVar("Result")
 
 SLURM_TASKS = 64  # where --workers does not say how many
 SLURM_TIME = "24:00:00"  # of a task, at most
+START_METHOD = "forkserver"  # of the local executor's processes
 POLL_SECONDS = 5.0
 BATCH_DOCUMENTS = 1000
 
@@ -151,16 +153,24 @@ class DatatroveEngine:
         logs = self.work.path / "datatrove" / name
         shutil.rmtree(logs, ignore_errors=True)
         executor = self._executor([step], num_tasks, str(logs))
-        executor.run()
+        try:
+            executor.run()
+        except DilmacError:
+            raise
+        except Exception as error:  # whatever a task died of; its log has the whole of it
+            raise self._failed(name, str(error), logs) from error
         if self.config.executor == "slurm":
             _wait_for_slurm(executor)
         left = executor.get_incomplete_ranks(skip_completed=True)
         if left:
-            raise DilmacError(
-                f"{len(left)} of {num_tasks} tasks of stage {name!r} failed",
-                where=logs / "logs",
-                mend="see the logs; repeat the command: it goes on with the parts that are left",
-            )
+            raise self._failed(name, f"{len(left)} of {num_tasks} tasks", logs)
+
+    def _failed(self, stage: str, what: str, logs: Path) -> DilmacError:
+        return DilmacError(
+            f"stage {stage!r} failed ({what})",
+            where=logs / "logs",
+            mend="see the logs; repeat the command: it goes on with the parts that are left",
+        )
 
     def _executor(self, pipeline: list[PipelineStep], num_tasks: int, logs: str) -> Any:
         common = {"pipeline": pipeline, "tasks": num_tasks, "logging_dir": logs}
@@ -177,7 +187,7 @@ class DatatroveEngine:
             )
         from datatrove.executor.local import LocalPipelineExecutor
 
-        return LocalPipelineExecutor(**common, workers=num_tasks)
+        return LocalPipelineExecutor(**common, workers=num_tasks, start_method=START_METHOD)
 
 
 def _check_slurm(config: CorpusConfig) -> None:

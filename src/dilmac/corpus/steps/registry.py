@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dilmac.corpus.config import CorpusConfig, StepName
 from dilmac.corpus.counts import Counts
 from dilmac.corpus.document import Document, Reject
-from dilmac.corpus.read.web import extract_main_text, is_html_page
 from dilmac.corpus.steps.boilerplate import strip_boilerplate
 from dilmac.corpus.steps.decontaminate import contaminated, evaluation_ngrams
 from dilmac.corpus.steps.language import (
@@ -29,18 +28,12 @@ Step = Callable[[list[Document], CorpusConfig, Counts], list[str]]
 
 
 def repair_step(documents: list[Document], config: CorpusConfig, counts: Counts) -> list[str]:
-    """Mend encodings, Unicode form, markup leftovers; of an HTML page take the main text."""
+    """Mend encodings, Unicode form, markup leftovers; `empty` where nothing is left."""
     del config
     reasons = []
     for document in documents:
         before = document.text
-        if is_html_page(before):
-            text = extract_main_text(before)
-            if text is None:
-                reasons.append("no_main_text")
-                continue
-            document.text = text
-        document.text = repair(document.text)
+        document.text = repair(before)
         if document.text != before.strip():
             counts.repair(document.id, document.source, before.strip(), document.text)
         reasons.append("" if document.text else "empty")
