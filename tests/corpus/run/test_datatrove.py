@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from corpora import documents, large_text, write
 from dilmac.core import ConfigError, DilmacError, read_documents
@@ -22,9 +23,8 @@ def sources(folder: Path) -> tuple[str, ...]:
         texts = documents(40 + number)[number:]
         lines = [{"text": text} for text in texts]
         lines += [{"text": upper(text)} for text in texts[:5]]
-        paths.append(
-            write(folder / f"source{number}.jsonl", [*lines, {"text": "English only. " * 9}])
-        )
+        lines.append({"text": "English only. " * 9})
+        paths.append(write(folder / f"source{number}.jsonl", lines))
     return tuple(map(str, paths))
 
 
@@ -44,9 +44,10 @@ def build(inputs: tuple[str, ...], out: Path, **settings: Any) -> tuple[set[Any]
     return contents(artifact.path), artifact.figures
 
 
-def assert_same(
-    one: tuple[set[Any], dict[str, Any]], other: tuple[set[Any], dict[str, Any]]
-) -> None:
+Found = tuple[set[Any], dict[str, Any]]  # contents and figures
+
+
+def assert_same(one: Found, other: Found) -> None:
     assert one[0] == other[0] and len(one[0]) > 30
     for figure in ("documents_read", "documents_kept", "rejected", "text_bytes_kept"):
         assert one[1][figure] == other[1][figure], figure
@@ -63,6 +64,7 @@ def test_the_local_executor_gives_the_same_documents(tmp_path: Path, workers: in
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # datatrove's calls of Ray
 def test_ray_gives_the_same_documents(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     text = large_text(tmp_path / "large.jsonl", 12_000)  # several parts
@@ -144,8 +146,17 @@ def test_tasks_that_fail_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(engine, "read_source", failing)
     monkeypatch.setattr(engine, "START_METHOD", "fork")  # so that the tasks see the failure
-    with pytest.raises(DilmacError, match=r"task.* failed"):
+    with pytest.raises(DilmacError, match="on fire"):
         build_corpus(config)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_damaged_input_is_told_as_on_one_machine(tmp_path: Path, workers: int) -> None:
+    inputs = sources(tmp_path / "in")
+    cut = tmp_path / "cut.jsonl.zst"
+    cut.write_bytes(zstandard.compress(Path(inputs[0]).read_bytes())[:-5])
+    with pytest.raises(DilmacError, match="damaged or truncated"):
+        build((*inputs, str(cut)), tmp_path / "c", engine="datatrove", workers=workers)
 
 
 def test_our_steps_run_in_a_datatrove_pipeline() -> None:
