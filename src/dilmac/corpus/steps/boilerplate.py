@@ -30,7 +30,7 @@ _CONSENT = re.compile(
 )
 _BREADCRUMB = re.compile(r"^\W*(?:ana ?sayfa|home)\s*[>»/›|→]+\s*\S.{0,120}$")
 _COPYRIGHT = re.compile(
-    r"(?:©|\(c\)|copyright)[^.]{0,80}(?:saklıdır|reserved)"
+    r"(?:©|\(c\)|copyright).{0,80}(?:saklıdır|reserved)"
     r"|^\W*tüm hakları (?:saklı|mahfuz)dır\W*$"
 )
 _MENU_WORDS = (

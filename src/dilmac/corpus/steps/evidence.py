@@ -3,7 +3,8 @@
 The words are frequent in Turkish and not in its sisters, who write `və`, `üçün`, `ilə`, `bilen`,
 `uchun`, `bilan`, `içün`. With 4 of them, and 6 % of the words, 91-99 % of Turkish documents are
 known by 2 x 200 characters, and none of 1,477 passages of news in eleven other languages was taken
-for Turkish (what stood often in Azerbaijani or Turkmen news is not in the list).
+for Turkish (what stands often in Azerbaijani or Turkmen news is not in the list, nor `önce`, which
+is `once` without its dots: words are compared folded).
 """
 
 from __future__ import annotations
@@ -24,8 +25,7 @@ _SISTERS = re.compile("[əƏñÑýÝňŇžŽʻ‘`]|[oOgG]['’][lzqrtgybn]")
 
 _TURKISH_ONLY = """
 ve için ile olarak değil gibi kadar çok tarafından ancak ise veya göre üzere olduğu olduğundan
-ederek edilen edilmesi edilir olmak şekilde büyük iyi diye böyle şöyle nasıl bile şey şeyi önce
-fakat çünkü artık hemen yalnızca sadece bazı diğer birlikte nedeniyle üzerinde içinde altında
+ederek edilen edilmesi edilir olmak şekilde büyük iyi diye böyle şöyle nasıl bile şey şeyi fakat çünkü artık hemen yalnızca sadece bazı diğer birlikte nedeniyle üzerinde içinde altında
 yapılan yapılması yapmak yapılır olabilir vardır gerekir ilgili sayılı tarihinde yılında teşekkür
 ederim sayın bizim değildir olmuştur etmiştir eder ettiği bulunan bulunduğu kullanılan kullanarak
 kullanılır kullanabilirsiniz aşağıdaki gereken gerekli bunun bununla buna siz hâlâ ayrıca özellikle
