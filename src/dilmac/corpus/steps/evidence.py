@@ -25,20 +25,21 @@ _SISTERS = re.compile("[əƏñÑýÝňŇžŽʻ‘`]|[oOgG]['’][lzqrtgybn]")
 
 _TURKISH_ONLY = """
 ve için ile olarak değil gibi kadar çok tarafından ancak ise veya göre üzere olduğu olduğundan
-ederek edilen edilmesi edilir olmak şekilde büyük iyi diye böyle şöyle nasıl bile şey şeyi fakat çünkü artık hemen yalnızca sadece bazı diğer birlikte nedeniyle üzerinde içinde altında
-yapılan yapılması yapmak yapılır olabilir vardır gerekir ilgili sayılı tarihinde yılında teşekkür
-ederim sayın bizim değildir olmuştur etmiştir eder ettiği bulunan bulunduğu kullanılan kullanarak
-kullanılır kullanabilirsiniz aşağıdaki gereken gerekli bunun bununla buna siz hâlâ ayrıca özellikle
-çoğu herhangi dolayı karşı içerir içeren sağlar sağlayan olup olur oluşturur oluşturmak değilse
-varsa önemli farklı aynı tüm yıl yılı eski uzun kısa açık durum durumda bilgi kullanıcı veri örnek
-örneğin değer sayfa dosya sistem işlem işlemi alan alanı türkiye türk istanbul ankara başkan başkanı
-milletvekili meclis kanunu kanunun madde maddenin fıkra hükümleri hüküm uyarınca tarihli sayısı
-cumhurbaşkanı bakanlığı bakanı devlet hükümet ülke ülkenin şehir şehri köy kişinin kişiler çocuk
-kadın insanlar bugün yarın şimdi sabah akşam aldım aldı gitti söyledi yaptı başladı kullandım memnun
-ürün ürünü tavsiye seçin tıklayın girin ekleyin oluşturun açın kullanın görüntüler görüntülenir
-belirtir belirtilen döndürür yöntemi özelliği işlevi sınıfı türü değeri sonucu sonuç sonraki önceki
-bilinen doğmuş ölmüştür doğdu öldü kurulmuş yapmıştır almıştır vermiştir osmanlı savaşı savaş
-imparatorluğu üniversitesi
+ederek edilen edilmesi edilir olmak şekilde büyük iyi diye böyle şöyle nasıl bile şey şeyi fakat
+çünkü artık hemen yalnızca sadece bazı diğer birlikte nedeniyle üzerinde içinde altında yapılan
+yapılması yapmak yapılır olabilir vardır gerekir ilgili sayılı tarihinde yılında teşekkür ederim
+sayın bizim değildir olmuştur etmiştir eder ettiği bulunan bulunduğu kullanılan kullanarak
+kullanılır kullanabilirsiniz aşağıdaki gereken gerekli bunun bununla buna siz hâlâ ayrıca
+özellikle çoğu herhangi dolayı karşı içerir içeren sağlar sağlayan olup olur oluşturur oluşturmak
+değilse varsa önemli farklı aynı tüm yıl yılı eski uzun kısa açık durum durumda bilgi kullanıcı
+veri örnek örneğin değer sayfa dosya sistem işlem işlemi alan alanı türkiye türk istanbul ankara
+başkan başkanı milletvekili meclis kanunu kanunun madde maddenin fıkra hükümleri hüküm uyarınca
+tarihli sayısı cumhurbaşkanı bakanlığı bakanı devlet hükümet ülke ülkenin şehir şehri köy kişinin
+kişiler çocuk kadın insanlar bugün yarın şimdi sabah akşam aldım aldı gitti söyledi yaptı başladı
+kullandım memnun ürün ürünü tavsiye seçin tıklayın girin ekleyin oluşturun açın kullanın
+görüntüler görüntülenir belirtir belirtilen döndürür yöntemi özelliği işlevi sınıfı türü değeri
+sonucu sonuç sonraki önceki bilinen doğmuş ölmüştür doğdu öldü kurulmuş yapmıştır almıştır
+vermiştir osmanlı savaşı savaş imparatorluğu üniversitesi
 """
 
 
