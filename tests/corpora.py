@@ -44,9 +44,9 @@ def write(path: Path, lines: list[object]) -> Path:
     return path
 
 
-def large_text(path: Path, count: int) -> Path:
+def large_text(path: Path, count: int, seed: int = 7) -> Path:
     """Documents that differ, with near and exact copies among them."""
-    draw = random.Random(7)
+    draw = random.Random(seed)
     lines: list[object] = []
     for number in range(count):
         words = [draw.choice(WORDS) for _ in range(120)]

@@ -121,7 +121,8 @@ def corpus_build(
     Parameters
     ----------
     inputs
-        text files, folders or globs (.txt .md .jsonl .parquet; .gz .zst .xz)
+        files, folders, globs (.txt .md .jsonl .parquet .html .warc; .gz .zst .xz) or
+        hf://NAME?config=…&split=…
     """
     from dilmac.corpus import build_corpus
 
@@ -335,5 +336,7 @@ def _quiet_libraries() -> None:
     """Libraries' warnings are for us, not for users; `--debug` shows them."""
     warnings.filterwarnings("ignore")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    if "HF_HUB_OFFLINE" not in os.environ:  # models and tokenizers come from the disk
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        os.environ["DILMAC_OFFLINE_BY_DEFAULT"] = "1"  # `hf://…` may still ask the hub
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")

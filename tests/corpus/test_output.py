@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from corpora import documents, write
-from dilmac.core import Artifact, count_text_bytes, read_documents, read_lines
+from dilmac.core import Artifact, ConfigError, count_text_bytes, read_documents, read_lines
 from dilmac.corpus import CorpusConfig, build_corpus
 from dilmac.corpus.counts import EXAMPLES, Counts
 from dilmac.corpus.report import FUNNEL, MEANING
@@ -76,6 +76,44 @@ def test_personal_data_is_masked_or_dropped_or_kept(
     together = " ".join(document["text"] for document in texts(corpus.path))
     assert ("ayse.ornek" in together) == (mode == "keep")
     assert ("<EPOSTA>" in together and "<TELEFON>" in together) == (mode == "mask")
+
+
+def test_what_is_shown_holds_no_personal_data(tmp_path: Path) -> None:
+    secret = "Arayın: 0532 123 45 67, ya da ayse.ornek@example.com adresine yazın. "
+    copy = {"text": secret + documents(1)[0]}
+    lines = [copy, copy, {"text": secret}, *({"text": text} for text in documents(5)[1:])]
+    corpus = build(tmp_path / "c", lines, min_words=15)
+    (cluster,) = read_lines(corpus.path / "clusters.jsonl.zst")
+    shown = (cluster.data or b"").decode() + (corpus.path / "report.html").read_text("utf-8")
+    assert "0532 123" not in shown and "ayse.ornek" not in shown
+    assert "<TELEFON>" in shown and len(corpus.figures["rejected"]) == 2
+
+
+def test_a_reject_holds_the_text_that_was_found(tmp_path: Path) -> None:
+    lines: list[object] = [{"text": text} for text in documents(3)]
+    menu = "Ana Sayfa > Spor\nPaylaş: Facebook Twitter WhatsApp"
+    corpus = build(tmp_path / "c", [*lines, {"text": menu}, {"text": " \u200b "}])
+    rejects = [json.loads(r.data or b"") for r in read_lines(corpus.path / "rejects.jsonl.zst")]
+    assert {(reject["reason"], reject["text"]) for reject in rejects} == {
+        ("boilerplate", menu),
+        ("empty", " \u200b "),
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        ({"steps": ("repair", "repair")}, "repair stands there more than once"),
+        ({"steps": ("clean",)}, "steps"),
+        ({"executor": "ray"}, "--executor ray needs --engine datatrove"),
+        ({"steps": ("repair",), "decontaminate": ("x.jsonl",)}, "the step is not in --steps"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(settings: Any, fault: str) -> None:
+    values = {"inputs": ("x",), "out": "y", **settings}
+    with pytest.raises(ConfigError, match=fault) as caught:
+        CorpusConfig.from_mapping(values, where="corpus")
+    assert "whole section" not in str(caught.value) and "Value error" not in str(caught.value)
 
 
 def test_the_report_shows_what_happened(tmp_path: Path) -> None:

@@ -50,13 +50,16 @@ def explain(error: ValidationError, model: type[BaseModel], *, where: str | None
     With `where=None` keys are written as flags (`--vocab-size`), else as YAML keys.
     """
     fault = error.errors()[0]
-    key = ".".join(str(part) for part in fault["loc"]) or "(whole section)"
+    key = ".".join(part for part in fault["loc"] if isinstance(part, str))
+    if not key:  # settings that do not go together
+        return ConfigError(fault["msg"].removeprefix("Value error, "), where=where)
     shown = f"--{key.replace('_', '-')}" if where is None else f"{where}: {key}"
     if fault["type"] == "extra_forbidden":
         return unknown_key(key, model.model_fields, where=where)
     if fault["type"] == "missing":
         return ConfigError("is missing", where=shown, mend=_meaning(model, key))
-    found = f"{fault['msg'][0].lower()}{fault['msg'][1:]}, found {fault['input']!r}"
+    message = fault["msg"].removeprefix("Value error, ")
+    found = f"{message[0].lower()}{message[1:]}, found {fault['input']!r}"
     return ConfigError(found, where=shown, mend=_meaning(model, key))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from dilmac.core import StageConfig
 from dilmac.corpus.rules import QualityRules
@@ -95,11 +95,20 @@ class CorpusConfig(QualityRules, StageConfig):
     executor: Literal["local", "ray", "slurm"] = Field("local", description="datatrove's executor")
     partition: str | None = Field(None, description="partition (queue) of the Slurm cluster")
 
-    @model_validator(mode="after")
-    def _check_steps(self) -> Self:
-        repeated = {name for name in self.steps if self.steps.count(name) > 1}
+    @field_validator("steps")
+    @classmethod
+    def _each_once(cls, steps: tuple[StepName, ...]) -> tuple[StepName, ...]:
+        repeated = sorted({name for name in steps if steps.count(name) > 1})
         if repeated:
-            raise ValueError(f"steps: {', '.join(sorted(repeated))} stands there more than once")
+            raise ValueError(f"{', '.join(repeated)} stands there more than once")
+        return steps
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.executor != "local" and self.engine != "datatrove":
+            raise ValueError(f"--executor {self.executor} needs --engine datatrove")
+        if self.decontaminate and "decontaminate" not in self.steps:
+            raise ValueError("--decontaminate names files, but the step is not in --steps")
         return self
 
     def record(self, inputs: set[str]) -> dict[str, Any]:

@@ -66,6 +66,10 @@ def build_corpus(config: CorpusConfig, *, force: bool = False) -> Artifact:
         ArtifactError: `config.out` holds something else.
     """
     check_language_code(config.language)
+    if config.engine == "datatrove":
+        from dilmac.corpus.run.datatrove import check_executor
+
+        check_executor(config)
     sources = find_sources(config)
     inputs: dict[str, list[Path | InputRecord]] = {
         "inputs": [source.identity() for source in sources]
@@ -164,9 +168,12 @@ def _nothing_kept(sources: list[Source], figures: Figures) -> InputError:
         where += f" and {len(sources) - 1} more"
     if not figures["documents_read"]:
         return InputError("holds no text", where=where, mend="give a file with text in it")
+    languages = summary(figures["languages_seen"])
     return InputError(
         f"none of {figures['documents_read']} documents was kept "
-        f"({summary(figures['rejected'])}; languages: {summary(figures['languages_seen'])})",
+        f"({summary(figures['rejected'])}{languages and f'; languages: {languages}'})",
         where=where,
-        mend="give Turkish text, or loosen the rule (`dilmac corpus build --help`)",
+        mend="give Turkish text, or loosen the rule (`dilmac corpus build --help`)"
+        if languages
+        else "mend the records, or name their fields (`dilmac corpus build --help`)",
     )

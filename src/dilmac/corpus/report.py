@@ -1,4 +1,7 @@
-"""A page on what became of the documents: funnel, reasons, lengths, sources, clusters, examples."""
+"""A page on what became of the documents: funnel, reasons, lengths, sources, clusters, examples.
+
+Personal data is masked in what is shown here, whatever the settings.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Any
 
 from dilmac.core import Figures, Page
 from dilmac.corpus.counts import Counts
+from dilmac.corpus.steps.personal import without_personal_data
 
 MEANING = {
     "bad_json": "the line is no JSON",
@@ -106,8 +110,13 @@ def write_report(path: Path, counts: Counts, clusters: list[dict[str, Any]]) -> 
         ["language", "documents"], figures["languages_seen"].items()
     )
     if counts.repairs:
-        page.heading("Repaired: before and after")
-        page.table(["document", "before", "after"], counts.repairs)
+        page.heading("Repaired: before and after").table(
+            ["document", "before", "after"],
+            [
+                (name, without_personal_data(before), without_personal_data(after))
+                for name, before, after in counts.repairs
+            ],
+        )
     _add_clusters(page, clusters)
     _add_examples(page, counts)
     page.write(path)
@@ -183,4 +192,5 @@ def _add_clusters(page: Page, clusters: list[dict[str, Any]]) -> None:
 
 def _add_examples(page: Page, counts: Counts) -> None:
     for reason, texts in sorted(counts.examples.items()):
-        page.heading(f"Examples: {reason}").code("\n".join(texts))
+        shown = "\n".join(map(without_personal_data, texts))
+        page.heading(f"Examples: {reason}").code(shown)

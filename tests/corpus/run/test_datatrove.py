@@ -13,6 +13,7 @@ from corpora import documents, large_text, write
 from dilmac.core import ConfigError, DilmacError, read_documents
 from dilmac.corpus import CorpusConfig, build_corpus
 from dilmac.corpus.run import datatrove as engine
+from dilmac.corpus.run import divide
 from dilmac.turkish import upper
 
 
@@ -58,7 +59,6 @@ def test_the_local_executor_gives_the_same_documents(tmp_path: Path, workers: in
     inputs = sources(tmp_path / "in")
     builtin = build(inputs, tmp_path / "builtin")
     assert builtin[1]["rejected"]["duplicate"] >= 15
-    # With two tasks each has sources of its own, with five they divide the parts.
     settings = {"engine": "datatrove", "workers": workers}
     assert_same(builtin, build(inputs, tmp_path / "datatrove", **settings))
 
@@ -137,14 +137,14 @@ def test_tasks_that_fail_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     config = CorpusConfig.model_validate(
         {"inputs": inputs, "out": tmp_path / "c", "engine": "datatrove", "workers": 3}
     )
-    real = engine.read_source
+    real = divide.read_source
 
     def failing(source: Any, config: CorpusConfig) -> Any:
         if source.place == str(broken):
             raise RuntimeError("the disk is on fire")
         return real(source, config)
 
-    monkeypatch.setattr(engine, "read_source", failing)
+    monkeypatch.setattr(divide, "read_source", failing)
     monkeypatch.setattr(engine, "START_METHOD", "fork")  # so that the tasks see the failure
     with pytest.raises(DilmacError, match="on fire"):
         build_corpus(config)

@@ -8,7 +8,7 @@ import pytest
 from corpora import documents, large_text, write
 from dilmac.core import open_artifact
 from dilmac.corpus import CorpusConfig, build_corpus
-from dilmac.corpus.run import clean as clean_stage
+from dilmac.corpus.run import divide
 from dilmac.corpus.run.workers import map_parts
 from killing import kill_dilmac_when, run_dilmac, start_dilmac
 
@@ -51,9 +51,28 @@ def test_the_number_of_workers_changes_nothing(
     one = build_corpus(config)
     two = build_corpus(config.model_copy(update={"out": tmp_path / "two", "workers": 2}))
     assert one.manifest.digest == two.manifest.digest
-    monkeypatch.setattr(clean_stage, "PART_CHARACTERS", 2000)
+    monkeypatch.setattr(divide, "PART_CHARACTERS", 2000)
     parts = build_corpus(config.model_copy(update={"out": tmp_path / "parts"}))
     assert parts.figures == one.figures
+
+
+@pytest.mark.parametrize("others", [("--engine", "datatrove"), ("--workers", "1")])
+def test_another_engine_goes_on_where_one_was_killed(
+    tmp_path: Path, others: tuple[str, str]
+) -> None:
+    texts = [large_text(tmp_path / f"text{number}.jsonl", 9_000, number) for number in range(3)]
+    flags = ["corpus", "build", *map(str, texts), "--steps", "language", "--steps", "quality"]
+    flags += ["--out", str(tmp_path / "killed")]
+    done = tmp_path / ".killed.partial" / "work" / "clean"
+    assert kill_dilmac_when(lambda: any(done.glob("*.json")), *flags, "--workers", "2")
+    assert run_dilmac(*flags, *others).returncode == 0
+    found = open_artifact(tmp_path / "killed")
+    config = CorpusConfig(
+        inputs=tuple(map(str, texts)), out=tmp_path / "calm", steps=("language", "quality")
+    )
+    assert build_corpus(config).manifest.digest == found.manifest.digest
+    lines = sum(text.read_bytes().count(b"\n") for text in texts)
+    assert found.figures["documents_read"] == lines
 
 
 def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:

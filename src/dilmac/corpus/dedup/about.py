@@ -13,6 +13,7 @@ import orjson
 from dilmac.core import written_whole
 from dilmac.corpus.document import Document
 from dilmac.corpus.run.workfolder import WorkFolder
+from dilmac.corpus.steps.personal import without_personal_data
 
 BEGINNING_CHARS = 160
 
@@ -22,7 +23,8 @@ def write_about(work: WorkFolder, part: str, documents: list[Document]) -> None:
     ends = np.zeros(len(documents), dtype=np.int64)
     with written_whole(work.file("clean", part, "about.jsonl")) as file:
         for place, document in enumerate(documents):
-            beginning = " ".join(document.text[: 2 * BEGINNING_CHARS].split())[:BEGINNING_CHARS]
+            beginning = without_personal_data(document.text[: 2 * BEGINNING_CHARS])
+            beginning = " ".join(beginning.split())[:BEGINNING_CHARS]
             value = {"id": document.id, "source": document.source, "beginning": beginning}
             file.write(orjson.dumps(value) + b"\n")
             ends[place] = file.tell()

@@ -7,6 +7,7 @@ holds is read as the hub would read it, or as `Dataset.save_to_disk` wrote it.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -77,6 +78,7 @@ def pin(place: str) -> str:
         return place
     if name.startswith(("/", ".")):
         raise InputError("no such folder", where=place, mend=_FORM)
+    _go_online()
     if not _COMMIT.fullmatch(options.get("revision", "")):
         options["revision"] = _commit_of(name, options.get("revision"), place)
     return f"{HUB}{name}?{urlencode(sorted(options.items()), safe='/')}"
@@ -121,6 +123,8 @@ def _rows(place: str, fields: Iterable[str | None]) -> Iterator[dict[str, Any]]:
 def _open(name: str, options: dict[str, str]) -> Any:
     import datasets
 
+    if not Path(name).is_dir():
+        _go_online()
     if (Path(name) / "dataset_dict.json").is_file():
         return datasets.load_from_disk(name)[options["split"]].to_iterable_dataset()
     if (Path(name) / "state.json").is_file():
@@ -132,6 +136,19 @@ def _open(name: str, options: dict[str, str]) -> Any:
         revision=options.get("revision"),
         streaming=True,
     )
+
+
+def _go_online() -> None:
+    """Let the hub be asked, unless the user wants no network (HF_HUB_OFFLINE is his own)."""
+    if os.environ.pop("DILMAC_OFFLINE_BY_DEFAULT", None) is None:
+        return
+    os.environ.pop("HF_HUB_OFFLINE", None)
+    import datasets
+    import huggingface_hub.constants
+
+    # Both read the variable once, when they are imported.
+    huggingface_hub.constants.HF_HUB_OFFLINE = False
+    datasets.config.HF_HUB_OFFLINE = False
 
 
 def _unreadable(place: str, error: Exception) -> InputError:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from dilmac.core import num_cpus
 from dilmac.corpus.config import CorpusConfig
-from dilmac.corpus.document import Document, Reject
-from dilmac.corpus.read import Source, read_source
-from dilmac.corpus.run.clean import CleanTask, clean_part, divide
+from dilmac.corpus.read import Source
+from dilmac.corpus.run.clean import CleanTask, clean_part
+from dilmac.corpus.run.divide import group_sources, read_parts
 from dilmac.corpus.run.workers import map_parts
 from dilmac.corpus.run.workfolder import WorkFolder
 
@@ -26,14 +26,13 @@ class BuiltinEngine:
 
     def clean(self, sources: Sequence[Source]) -> Iterator[int]:
         """Read and clean all sources; yields how many records each part had."""
-        records = (record for source in sources for record in read_source(source, self.config))
-        yield from map_parts(clean_part, self._clean_tasks(records), self.num_workers)
-
-    def _clean_tasks(self, records: Iterable[Document | Reject]) -> Iterator[CleanTask]:
-        for number, part in enumerate(divide(records)):
-            name = f"{number:08d}"
-            if not self.work.is_done("clean", name):
-                yield CleanTask(name, part, self.config, self.work)
+        groups = group_sources(sources)
+        tasks = (
+            CleanTask(name, part, self.config, self.work)
+            for name, part in read_parts(groups, range(len(groups)), self.config)
+            if not self.work.is_done("clean", name)
+        )
+        yield from map_parts(clean_part, tasks, self.num_workers)
 
     def run(self, stage: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
         """Results of a stage in the order of its tasks."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +16,6 @@ from dilmac.corpus.run.workfolder import Spill, WorkFolder
 from dilmac.corpus.steps.boilerplate import edge_line_hashes
 from dilmac.corpus.steps.registry import run_steps
 
-PART_CHARACTERS = 4 << 20  # of text in a part; what a worker holds is about ten times that
-
 
 @dataclass
 class CleanTask:
@@ -28,20 +25,6 @@ class CleanTask:
     records: list[Document | Reject]
     config: CorpusConfig
     work: WorkFolder
-
-
-def divide(records: Iterable[Document | Reject]) -> Iterator[list[Document | Reject]]:
-    """Consecutive records in parts of some megabytes."""
-    part: list[Document | Reject] = []
-    size = 0
-    for record in records:
-        part.append(record)
-        size += len(record.text) + 64
-        if size >= PART_CHARACTERS:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
 
 
 def clean_part(task: CleanTask) -> int:

@@ -128,10 +128,12 @@ def run_steps(
     """Documents that come through the steps, and the others with their reasons."""
     rejects: list[Reject] = []
     for name in names:
+        before = [document.text for document in documents]
         reasons = STEP_OF[name](documents, config, counts)
-        for document, reason in zip(documents, reasons, strict=True):
-            if reason:
-                rejects.append(Reject(document.id, document.text, document.source, reason))
+        for document, text, reason in zip(documents, before, reasons, strict=True):
+            if reason:  # with its text as it was, where the step left none
+                found = document.text or text
+                rejects.append(Reject(document.id, found, document.source, reason))
         documents = [
             document for document, reason in zip(documents, reasons, strict=True) if not reason
         ]

@@ -29,7 +29,13 @@ from dilmac.corpus.steps.personal.spans import (
     plain,
 )
 
-__all__ = ["PLACEHOLDERS", "PersonalData", "find_personal_data", "mask_personal_data"]
+__all__ = [
+    "PLACEHOLDERS",
+    "PersonalData",
+    "find_personal_data",
+    "mask_personal_data",
+    "without_personal_data",
+]
 
 Finding = tuple[str, int, int]  # kind, start, end
 
@@ -55,6 +61,11 @@ _TAKEN = "\ufffc"  # stands for characters of a finding: no digit, no letter
 
 # A finding is a neighbor; without it the next number may stand alone or nearer to a label.
 _MAX_ROUNDS = 8
+
+
+def without_personal_data(text: str) -> str:
+    """The text with all that is found masked: for what is only shown."""
+    return mask_personal_data(text, find_personal_data(text))
 
 
 def find_personal_data(text: str) -> list[PersonalData]:
