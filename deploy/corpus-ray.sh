@@ -6,7 +6,7 @@
 # and then this script on the first, all with the same RAY_AUTH_TOKEN (any long random text): newer
 # versions of Ray refuse who has none. INPUT, OUT and the environment that holds dilmac must lie at the
 # same path on all machines, on a file system that they share. A task takes one core and 2 GB. After
-# a failure the same command goes on with the parts that are left; keep TASKS as it was.
+# a failure the same command goes on with the parts that are left.
 set -euo pipefail
 
 if [ "$#" -lt 2 ]; then

@@ -4,7 +4,7 @@
 # Run it on a login node, in tmux or with nohup: it hands in one job array for each of three passes
 # and waits for them (24 hours a task at most, one core and 2 GB each). INPUT, OUT and the
 # environment that holds dilmac must lie on a file system that all nodes share. After a failure the
-# same command goes on with the parts that are left; keep TASKS as it was.
+# same command goes on with the parts that are left.
 set -euo pipefail
 
 if [ "$#" -lt 3 ]; then
