@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,6 +55,10 @@ class Engine(Protocol):
 
     def run(self, stage: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
         """Results of a stage in the order of its tasks."""
+        ...
+
+    def close(self) -> None:
+        """Let go what is held between two stages."""
         ...
 
 
@@ -100,10 +105,12 @@ class _Run:
     def carry_out(self) -> Artifact:
         if self.config.decontaminate:
             evaluation_ngrams(self.config.decontaminate)  # what is wrong there is said at once
-        self._clean()
-        repeated = find_templates(self.work) if "boilerplate" in self.config.steps else frozenset()
-        clusters = self._deduplicate(repeated)
-        counts = self._finish(repeated)
+        with closing(self.engine):
+            self._clean()
+            has_templates = "boilerplate" in self.config.steps
+            repeated = find_templates(self.work) if has_templates else frozenset()
+            clusters = self._deduplicate(repeated)
+            counts = self._finish(repeated)
         figures = counts.figures()
         if not counts.kept:
             raise _nothing_kept(self.sources, figures)

@@ -178,8 +178,7 @@ def _kind(character: str) -> int:
 @cache
 def _letter_tables() -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
     """Folded lower case and kind of each code point of the basic plane."""
-    characters = [chr(code) for code in range(_TABLE_SIZE)]
-    lowered = [fold(lower(character)) for character in characters]
-    lower_of = [ord(small) if len(small) == 1 else code for code, small in enumerate(lowered)]
-    kinds = [_kind(character) for character in characters]
-    return np.array(lower_of, dtype=np.uint32), np.array(kinds, dtype=np.uint8)
+    characters = "".join(map(chr, range(_TABLE_SIZE)))
+    lowered = fold(lower(characters))  # letter by letter: none grows in lower case
+    codes = np.frombuffer(lowered.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    return codes, np.array([_kind(character) for character in characters], dtype=np.uint8)

@@ -1,6 +1,7 @@
 """A corpus killed at any moment and repeated has the bytes of one that was left alone."""
 
 import random
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from corpora import documents, large_text, write
 from dilmac.core import open_artifact
 from dilmac.corpus import CorpusConfig, build_corpus
 from dilmac.corpus.run import divide
-from dilmac.corpus.run.workers import map_parts
+from dilmac.corpus.run.workers import Workers
 from killing import kill_dilmac_when, run_dilmac, start_dilmac
 
 
@@ -108,13 +109,18 @@ def _die(number: int) -> int:
 
 
 def test_results_come_in_the_order_of_the_tasks() -> None:
-    assert list(map_parts(_double, range(20), 2)) == [2 * n for n in range(20)]
-    assert list(map_parts(_double, range(1), 8)) == [0]
-    assert list(map_parts(_double, [], 2)) == []
+    with closing(Workers(2)) as workers:
+        assert list(workers.map(_double, range(1))) == [0]
+        assert list(workers.map(_double, range(20))) == [2 * n for n in range(20)]
+        assert list(workers.map(_double, [])) == []
+        assert list(workers.map(_double, range(5))) == [0, 2, 4, 6, 8]
 
 
 def test_a_worker_that_dies_is_told() -> None:
     from dilmac.core import DilmacError
 
-    with pytest.raises(DilmacError, match="worker process died"):
-        list(map_parts(_die, [3, 4, 5], 2))
+    with (
+        closing(Workers(2)) as workers,
+        pytest.raises(DilmacError, match="worker process died"),
+    ):
+        list(workers.map(_die, [3, 4, 5]))

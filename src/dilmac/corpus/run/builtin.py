@@ -10,7 +10,7 @@ from dilmac.corpus.config import CorpusConfig
 from dilmac.corpus.read import Source
 from dilmac.corpus.run.clean import CleanTask, clean_part
 from dilmac.corpus.run.divide import group_sources, read_parts
-from dilmac.corpus.run.workers import map_parts
+from dilmac.corpus.run.workers import Workers
 from dilmac.corpus.run.workfolder import WorkFolder
 
 Task = TypeVar("Task")
@@ -22,7 +22,11 @@ class BuiltinEngine:
 
     def __init__(self, config: CorpusConfig, work: WorkFolder):
         self.config, self.work = config, work
-        self.num_workers = config.workers or num_cpus()
+        self.workers = Workers(config.workers or num_cpus())
+
+    def close(self) -> None:
+        """Let the processes go."""
+        self.workers.close()
 
     def clean(self, sources: Sequence[Source]) -> Iterator[int]:
         """Read and clean all sources; yields how many records each part had."""
@@ -32,8 +36,8 @@ class BuiltinEngine:
             for name, part in read_parts(groups, range(len(groups)), self.config)
             if not self.work.is_done("clean", name)
         )
-        yield from map_parts(clean_part, tasks, self.num_workers)
+        yield from self.workers.map(clean_part, tasks)
 
     def run(self, stage: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
         """Results of a stage in the order of its tasks."""
-        yield from map_parts(stage, tasks, self.num_workers)
+        yield from self.workers.map(stage, tasks)

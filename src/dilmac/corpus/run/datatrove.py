@@ -138,6 +138,9 @@ class DatatroveEngine:
             SLURM_TASKS if config.executor == "slurm" else num_cpus()
         )
 
+    def close(self) -> None:
+        """Nothing stays between two stages."""
+
     def clean(self, sources: Sequence[Source]) -> Iterator[int]:
         """Read and clean all sources; yields how many records each part had."""
         self._execute("clean", CleanShare(sources, self.config, self.work), self.num_tasks)

@@ -19,26 +19,37 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-def map_parts(
-    work: Callable[[Task], Result], tasks: Iterable[Task], num_workers: int
-) -> Iterator[Result]:
-    """`work` of each task. Tasks are taken as workers come free, so that few are in memory.
+class Workers:
+    """Processes that start when there is work for two of them, and stay for the next stage."""
 
-    Raises:
-        DilmacError: a worker died (most often: the machine ran out of memory).
-    """
-    tasks = iter(tasks)
-    first = list(islice(tasks, 2))
-    if num_workers == 1 or len(first) < 2:  # one task is not worth a process
-        yield from map(work, chain(first, tasks))
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_die_with_parent) as pool:
+    def __init__(self, count: int):
+        self.count = count
+        self._pool: ProcessPoolExecutor | None = None
+
+    def close(self) -> None:
+        """Let the processes go."""
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+
+    def map(self, work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+        """`work` of each task. Tasks are taken as workers come free, so that few are in memory.
+
+        Raises:
+            DilmacError: a worker died (most often: the machine ran out of memory).
+        """
+        tasks = iter(tasks)
+        first = list(islice(tasks, 2))
+        if self.count == 1 or len(first) < 2:  # one task is not worth a process
+            yield from map(work, chain(first, tasks))
+            return
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self.count, context, _die_with_parent)
         waiting: deque[Future[Result]] = deque()
         try:
             for task in chain(first, tasks):
-                waiting.append(pool.submit(work, task))
-                if len(waiting) > num_workers + 1:
+                waiting.append(self._pool.submit(work, task))
+                if len(waiting) > self.count + 1:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
