@@ -38,7 +38,7 @@ test-slow: $(STAMP) ## what takes longer than a few seconds
 	$(BIN)/python -m pytest -m 'slow and not gpu'
 
 bench: $(STAMP) ## every claim against its named peer; results belong in benchmarks/RESULTS.md
-	@for script in $(filter-out benchmarks/measuring.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in $(wildcard benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean: ## remove .venv and everything that was made
 	rm -rf $(VENV) quickstart-out build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

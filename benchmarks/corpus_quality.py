@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from dilmac.core import read_records
-from measuring import heading
-from quality_of_dedup import dedup_section
-from quality_of_language import language_section
-from quality_of_personal_data import personal_section
-from quality_of_repair import clean_section, lossy_section, real_section, repair_section
+from support.measuring import heading
+from support.quality_of_dedup import dedup_section
+from support.quality_of_language import language_section
+from support.quality_of_personal_data import personal_section
+from support.quality_of_repair import clean_section, lossy_section, real_section, repair_section
 
 Records = dict[str, list[dict[str, Any]]]
 NUM_CLEAN = 20_000
@@ -27,9 +27,12 @@ NUM_CLEAN = 20_000
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--corpus", type=Path, default=Path("../shared/corpus"))
     parser.add_argument("--only", nargs="*", help="repair, clean, language, dedup, personal")
     arguments = parser.parse_args()
+    if not (arguments.corpus / "tr-raw-messy.jsonl.zst").is_file():
+        print("needs the development data: --corpus DIR")
+        return
     print(heading("python benchmarks/corpus_quality.py --corpus DIR"))
     messy = by_noise(arguments.corpus / "tr-raw-messy.jsonl.zst")
     shards = [

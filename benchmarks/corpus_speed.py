@@ -3,11 +3,12 @@ time grows linearly with the text while its memory stays bounded.
 
     python benchmarks/corpus_speed.py [TEXT…] [--megabytes 20] [--workers 2] [--ladder]
 
-The text is `perturbed.py`'s, made from the given files (by default the bundled prose). Both sides
-get the same file in the same run, are held to the same cores, and are timed without start-up: the
-time of a run on ten documents is subtracted. (What remains for dilmac is the start of its workers,
-which so small a file does not need.) The best of `--repeats` runs counts. Processor time is told
-too: on a busy machine it is the steadier measure. datatrove's settings: `datatrove_peer.py`.
+The text is made by `support/perturbed.py` from the given files (by default the bundled prose).
+Both sides get the same file in the same run, are held to the same cores, and are timed without
+start-up: the time of a run on ten documents is subtracted. (What remains for dilmac is the start
+of its workers, which so small a file does not need.) The best of `--repeats` runs counts.
+Processor time is told too: on a busy machine it is the steadier measure. datatrove's settings
+stand in `support/datatrove_peer.py`.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ from typing import Any
 import psutil
 import zstandard
 
-from datatrove_peer import TOKENIZERS, Outcome, run_datatrove
 from dilmac.core import bundled_prose
-from measuring import heading
-from perturbed import write_perturbed
+from support.datatrove_peer import TOKENIZERS, Outcome, run_datatrove
+from support.measuring import heading
+from support.perturbed import write_perturbed
 
 # What datatrove's side does: FineWeb-2's steps, and Gopher's 50 words.
 SAME_STEPS = [

@@ -23,7 +23,7 @@ import tokenizers
 from dilmac.core import bundled_prose, num_cpus, read_measured_texts
 from dilmac.corpus import CorpusConfig, build_corpus
 from dilmac.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
-from measuring import heading
+from support.measuring import heading
 
 TARGET_BYTES = 20_000_000
 

@@ -24,7 +24,7 @@ from stdnum.tr import tckimlik, vkn
 
 from dilmac.core import read_measured_texts
 from dilmac.corpus.steps.personal import PersonalData, find_personal_data
-from measuring import heading
+from support.measuring import heading
 
 NO_BREAK, THIN, NARROW, NO_BREAK_HYPHEN = "\u00a0", "\u2009", "\u202f", "\u2011"
 ARABIC = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measuring import heading, run_measured
+from support.measuring import heading, run_measured
 
 
 def main(texts: list[str]) -> None:

@@ -87,6 +87,14 @@ def test_the_same_inputs_give_the_same_bytes(sample_corpus: Path, tmp_path: Path
     assert again.figures == open_artifact(sample_corpus).figures
 
 
+def test_a_giant_document_is_a_reject_and_not_a_giant_table(tmp_path: Path) -> None:
+    giant = "çok uzun bir metin " * 230_000  # 4.4 million characters
+    lines = [{"text": text} for text in documents(3)]
+    corpus = build(write(tmp_path / "in.jsonl", [*lines, {"text": giant}]), tmp_path / "c")
+    (reject,) = rejects(corpus)
+    assert reject["reason"] == "too_long" and reject["text"] == giant
+
+
 def test_equal_texts_are_kept_once(tmp_path: Path) -> None:
     (text,) = documents(1)
     from dilmac.turkish import upper

@@ -161,6 +161,25 @@ def test_counts_of_parts_add_up_and_survive_json() -> None:
     assert len(total.repairs) == 3
 
 
+def test_a_crawl_of_many_hosts_is_counted_in_bounded_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dilmac.corpus.counts.MAX_SOURCES", 10)
+    total = Counts()
+    for number in range(100):
+        counts = Counts()
+        counts.read[f"host{number}"] += 1
+        counts.read["large"] += 5
+        counts.keep("bir iki", f"host{number}", 3, is_heldout=False)
+        counts.keep("bir iki", "large", 3, is_heldout=False)
+        total.add(counts)
+        total.bound_sources()
+        assert len(total.read) <= 21 and len(total.kept) <= 21
+    assert total.read.total() == 600 and total.read["large"] == 500
+    assert total.kept.total() == 200 and total.kept["large"] == 100
+    assert total.kept["(other sources)"] >= 79
+
+
 def test_steps_are_done_in_the_order_given(tmp_path: Path) -> None:
     lines: list[object] = [{"text": text} for text in documents(6)]
     short = {"text": "Çok kısa bir metin ama iki kez."}

@@ -10,6 +10,8 @@ from dilmac.core import Figures
 
 EXAMPLES = 20  # of each reason, and of repairs, for people to look at
 EXAMPLE_CHARS = 240
+MAX_SOURCES = 10_000  # that are counted one by one
+OTHER_SOURCES = "(other sources)"
 
 
 @dataclass
@@ -44,6 +46,25 @@ class Counts:
             shown = self.examples.setdefault(reason, [])
             shown.extend(texts[: EXAMPLES - len(shown)])
         self.repairs.extend(other.repairs[: EXAMPLES - len(self.repairs)])
+
+    def bound_sources(self) -> None:
+        """Add up the smaller sources where there are too many to name (hosts of a crawl)."""
+        if len(self.read) <= 2 * MAX_SOURCES:
+            return
+        named = {source for source, _ in self.read.most_common(MAX_SOURCES)} - {OTHER_SOURCES}
+        for counter in self._by_source():
+            for source in [source for source in counter if source not in named]:
+                if source != OTHER_SOURCES:
+                    counter[OTHER_SOURCES] += counter.pop(source)
+
+    def _by_source(self) -> tuple[Counter[str], ...]:
+        return (
+            self.read,
+            self.repaired,
+            self.rejected_by_source,
+            self.kept,
+            self.kept_bytes,
+        )
 
     def reject(self, identity: str, text: str, source: str, reason: str) -> None:
         """Count a rejected document, and keep the first ones to look at."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+# The longest novels have three million. A worker's memory for one is about 60 bytes a character.
+MAX_DOCUMENT_CHARS = 4 << 20
+
 
 @dataclass(slots=True)
 class Document:

@@ -40,7 +40,7 @@ from dilmac.corpus.report import write_report
 from dilmac.corpus.run.builtin import BuiltinEngine
 from dilmac.corpus.run.finish import FinishTask, finish_part
 from dilmac.corpus.run.output import Output, summary
-from dilmac.corpus.run.templates import find_templates
+from dilmac.corpus.run.templates import find_templates, templates
 from dilmac.corpus.run.workfolder import WorkFolder
 from dilmac.corpus.steps.decontaminate import evaluation_ngrams
 from dilmac.corpus.steps.language import check_language_code
@@ -101,16 +101,18 @@ class _Run:
         self.work.prepare()
         self.events = Events(build.path / "events.jsonl")
         self.engine = _engine(config, self.work)
+        for known in (templates, evaluation_ngrams):  # of an earlier run in this process
+            known.cache_clear()
 
     def carry_out(self) -> Artifact:
         if self.config.decontaminate:
             evaluation_ngrams(self.config.decontaminate)  # what is wrong there is said at once
         with closing(self.engine):
             self._clean()
-            has_templates = "boilerplate" in self.config.steps
-            repeated = find_templates(self.work) if has_templates else frozenset()
-            clusters = self._deduplicate(repeated)
-            counts = self._finish(repeated)
+            if "boilerplate" in self.config.steps:
+                find_templates(self.work)
+            clusters = self._deduplicate()
+            counts = self._finish()
         figures = counts.figures()
         if not counts.kept:
             raise _nothing_kept(self.sources, figures)
@@ -129,12 +131,12 @@ class _Run:
                 steps.advance(num_records)
         whole.touch()
 
-    def _deduplicate(self, repeated: frozenset[int]) -> list[dict[str, Any]]:
+    def _deduplicate(self) -> list[dict[str, Any]]:
         """Verdicts into the work folder, clusters into the corpus; returns some to look at."""
         total = number_documents(self.work)[""]
         if "deduplicate" not in self.config.steps or not total:
             return []
-        tasks = [SketchTask(part, self.config, self.work, repeated) for part in self.work.parts()]
+        tasks = [SketchTask(part, self.config, self.work) for part in self.work.parts()]
         with Steps("compare", total=total, unit="documents") as steps:
             for num_documents in self.engine.run(sketch_part, tasks):
                 self.events.write("sketch", documents=num_documents)
@@ -143,12 +145,11 @@ class _Run:
         verdicts = find_duplicates(self.work, self.config)
         return write_clusters(self.work, verdicts, self.build.path / "clusters.jsonl.zst")
 
-    def _finish(self, repeated: frozenset[int]) -> Counts:
+    def _finish(self) -> Counts:
         first_of = number_documents(self.work)
         total = first_of.pop("")
         tasks = [
-            FinishTask(part, first, self.config, self.work, repeated)
-            for part, first in first_of.items()
+            FinishTask(part, first, self.config, self.work) for part, first in first_of.items()
         ]
         output = Output(self.build.path, self.config)
         with Steps("finish", total=total, unit="documents") as steps:

@@ -78,6 +78,8 @@ def find_duplicates(work: WorkFolder, config: CorpusConfig) -> Verdicts:
             for bucket in in_buckets(meetings, count, folder):
                 join(clusters, *_pairs(bucket))
         _settle_near(work, first_of, clusters, verdicts, config)
+    verdicts.verdict.flush()  # type: ignore[attr-defined]  # for other machines
+    verdicts.kept_by.flush()  # type: ignore[attr-defined]
     return verdicts
 
 
@@ -97,7 +99,8 @@ def _settle_near(
     verdicts: Verdicts,
     config: CorpusConfig,
 ) -> None:
-    is_shared = _in_company(clusters, verdicts)
+    path = work.path / "dedup" / "shared.npy"
+    is_shared = _in_company(clusters, verdicts, _file_array(path, np.bool_, len(clusters)))
     rows = (
         _cluster_rivals(work, part, first, clusters, is_shared) for part, first in first_of.items()
     )
@@ -111,16 +114,19 @@ def _settle_near(
         kept_by[place] = kept_by[kept_by[place]]
 
 
-def _in_company(clusters: Numbers, verdicts: Verdicts) -> NDArray[np.bool_]:
+def _in_company(
+    clusters: Numbers, verdicts: Verdicts, is_shared: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
     """Which kept documents share their cluster with another one [documents]."""
-    is_shared = np.zeros(len(clusters), dtype=np.bool_)  # one byte a document, in memory
     for start in range(0, len(clusters), BUCKET_ROWS):
         numbers = np.arange(start, min(len(clusters), start + BUCKET_ROWS))
         roots = find(clusters, numbers)
         joined = roots != numbers
         is_shared[numbers[joined]] = True
         is_shared[roots[joined]] = True
-    is_shared &= verdicts.verdict == KEPT
+    for start in range(0, len(clusters), BUCKET_ROWS):
+        place = slice(start, start + BUCKET_ROWS)
+        is_shared[place] &= verdicts.verdict[place] == KEPT
     return is_shared
 
 

@@ -21,6 +21,7 @@ from dilmac.core import written_whole
 from dilmac.corpus.config import CorpusConfig
 from dilmac.corpus.counts import Counts
 from dilmac.corpus.document import Document
+from dilmac.corpus.run.templates import templates
 from dilmac.corpus.run.workfolder import WorkFolder, read_spill
 from dilmac.corpus.steps.boilerplate import strip_repeated
 from dilmac.corpus.steps.quality import faults, measure
@@ -34,12 +35,11 @@ MINHASH_SEED = 42  # the same in every corpus, so that sketches of two corpora c
 
 @dataclass(frozen=True)
 class SketchTask:
-    """A cleaned part, and the template lines of its sources."""
+    """A cleaned part."""
 
     part: str
     config: CorpusConfig
     work: WorkFolder
-    repeated: frozenset[int]
 
 
 def sketch_part(task: SketchTask) -> int:
@@ -51,10 +51,10 @@ def sketch_part(task: SketchTask) -> int:
     """
     if task.work.is_done("sketch", task.part):
         return int(task.work.facts("sketch", task.part)["documents"])
-    texts = []
-    ascii_only = []
+    repeated = templates(task.work)
+    texts, ascii_only = list[str](), list[bool]()
     for document in read_clean(task.work, task.part):
-        texts.append(strip_repeated(document.text, document.source, task.repeated)[0])
+        texts.append(strip_repeated(document.text, document.source, repeated)[0])
         ascii_only.append(document.ascii_only)
     arrays = sketches(texts, np.array(ascii_only, dtype=np.bool_), task.config)
     with written_whole(task.work.file("sketch", task.part, "npz")) as file:

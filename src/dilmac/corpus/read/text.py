@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dilmac.core import Line, read_blocks, read_lines
-from dilmac.corpus.document import Document, Reject
+from dilmac.corpus.document import MAX_DOCUMENT_CHARS, Document, Reject
 from dilmac.corpus.read.decode import decode, has_controls, is_binary, show
 
-MAX_DOCUMENT_BYTES = 16 << 20  # a longer paragraph is cut there, and goes on
+MAX_DOCUMENT_BYTES = MAX_DOCUMENT_CHARS  # a longer paragraph is cut there, and goes on
 SNIFFED_BYTES = 64 << 10  # of a file, that tell whether it is text at all
 SHOWN_BYTES = 1000  # of what is binary
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

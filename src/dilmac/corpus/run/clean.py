@@ -10,7 +10,7 @@ from dilmac.core import written_whole
 from dilmac.corpus.config import CorpusConfig
 from dilmac.corpus.counts import Counts
 from dilmac.corpus.dedup.about import write_about
-from dilmac.corpus.document import Document, Reject
+from dilmac.corpus.document import MAX_DOCUMENT_CHARS, Document, Reject
 from dilmac.corpus.read.web import open_page
 from dilmac.corpus.run.workfolder import Spill, WorkFolder
 from dilmac.corpus.steps.boilerplate import edge_line_hashes
@@ -33,7 +33,7 @@ def clean_part(task: CleanTask) -> int:
     documents, rejects = list[Document](), list[Reject]()
     for record in task.records:
         counts.read[record.source] += 1
-        opened = open_page(record) if isinstance(record, Document) else record
+        opened = _opened(record)
         if isinstance(opened, Document):
             documents.append(opened)
         else:
@@ -64,6 +64,14 @@ def clean_part(task: CleanTask) -> int:
         sources=_count_sources(documents),
     )
     return len(task.records)
+
+
+def _opened(record: Document | Reject) -> Document | Reject:
+    if isinstance(record, Reject):
+        return record
+    if len(record.text) > MAX_DOCUMENT_CHARS:
+        return Reject(record.id, record.text, record.source, "too_long")
+    return open_page(record)
 
 
 def write_rejects(

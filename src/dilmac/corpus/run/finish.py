@@ -14,6 +14,7 @@ from dilmac.corpus.dedup.duplicates import KEPT, REASONS, open_verdicts
 from dilmac.corpus.dedup.sketch import exact_hashes, read_clean
 from dilmac.corpus.document import Document, Reject
 from dilmac.corpus.run.clean import write_rejects
+from dilmac.corpus.run.templates import templates
 from dilmac.corpus.run.workfolder import Spill, WorkFolder
 from dilmac.corpus.steps.boilerplate import strip_repeated
 from dilmac.corpus.steps.registry import run_steps
@@ -28,7 +29,6 @@ class FinishTask:
     first: int
     config: CorpusConfig
     work: WorkFolder
-    repeated: frozenset[int]
 
 
 def finish_part(task: FinishTask) -> tuple[str, int]:
@@ -36,10 +36,10 @@ def finish_part(task: FinishTask) -> tuple[str, int]:
     if task.work.is_done("final", task.part):
         return task.part, task.work.facts("clean", task.part)["documents"]
     config, work, counts = task.config, task.work, Counts()
-    documents = read_clean(work, task.part)
+    documents, repeated = read_clean(work, task.part), templates(work)
     num_documents = len(documents)
     for document in documents:
-        document.text, lines = strip_repeated(document.text, document.source, task.repeated)
+        document.text, lines = strip_repeated(document.text, document.source, repeated)
         for line in lines:
             counts.remove(document.id, line, "repeated_line")
     rejects: list[Reject] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.connection
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -64,7 +65,11 @@ class Workers:
 
 
 def _die_with_parent() -> None:
-    """End this worker when the process that started it is gone, even by kill -9."""
+    """End this worker when the process that started it is gone, even by kill -9.
+
+    Ctrl-C reaches all processes of a terminal; the one that started this worker deals with it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = "1"
     parent: Any = multiprocessing.parent_process()
 

@@ -68,6 +68,7 @@ class WorkFolder:
             for part in self.parts():
                 if self.is_done(stage, part):
                     total.add(Counts.from_json(self.facts(stage, part)["counts"]))
+                    total.bound_sources()
         return total
 
 
