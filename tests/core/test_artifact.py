@@ -184,3 +184,12 @@ def test_inputs_are_known_by_their_content(config: NoteConfig, tmp_path: Path) -
     assert input_record(config.source).num_bytes == 5
     with pytest.raises(InputError, match="no such file or folder"):
         input_record(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("place", ["/proc/out", "/proc/folder/out", "{file}/out"])
+def test_a_place_that_cannot_be_written_is_told(config: NoteConfig, place: str) -> None:
+    if place.startswith("/proc") and not Path("/proc").is_dir():
+        pytest.skip("has no /proc, where not even root can write")
+    out = Path(place.format(file=config.source))
+    with pytest.raises(ArtifactError, match="cannot be made"):
+        write_note(config.model_copy(update={"out": out}))

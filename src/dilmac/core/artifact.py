@@ -7,6 +7,7 @@ does nothing; with other inputs or settings it refuses and names `--force`.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -258,7 +259,7 @@ def building(
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    out.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(out.parent)
     name = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:32]
     owner = getattr(os, "getuid", lambda: 0)()
     lock = FileLock(Path(tempfile.gettempdir()) / f"dilmac-{owner}-{name}.lock")
@@ -272,6 +273,17 @@ def _locked(out: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise  # explained by `disk_full_explained`
+        raise ArtifactError(
+            f"cannot be made ({error.strerror or error})", where=folder, mend="choose another --out"
+        ) from error
 
 
 def _already_made(out: Path, request: dict[str, Any]) -> Artifact | None:
@@ -328,6 +340,6 @@ def _prepare(partial: Path, request: dict[str, Any], *, resumable: bool, force: 
                 mend="repeat that run's command to go on with it, or give --force to start anew",
             )
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    _make_folder(partial)
     write_json(left, request)
     return False
