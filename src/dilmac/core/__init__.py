@@ -28,6 +28,7 @@ from dilmac.core.errors import (
     InputError,
     MissingDependencyError,
     ParityError,
+    UnreadableInputError,
     disk_full_explained,
 )
 from dilmac.core.files import (
@@ -38,6 +39,7 @@ from dilmac.core.files import (
     file_format,
     read_lines,
     read_table,
+    remove_whole,
     sha256_of,
     write_json,
     written_whole,
@@ -73,6 +75,7 @@ __all__ = [
     "ShardWriter",
     "StageConfig",
     "Steps",
+    "UnreadableInputError",
     "building",
     "bundled_instructions",
     "bundled_prose",
@@ -97,6 +100,7 @@ __all__ = [
     "read_records",
     "read_table",
     "read_texts",
+    "remove_whole",
     "say",
     "sha256_of",
     "unknown_key",

@@ -26,7 +26,7 @@ from pydantic import BaseModel, ValidationError
 
 from dilmac.core.config import StageConfig
 from dilmac.core.errors import ArtifactError, InputError, disk_full_explained
-from dilmac.core.files import sha256_of, write_json
+from dilmac.core.files import remove_whole, sha256_of, write_json
 from dilmac.core.machine import machine, versions
 from dilmac.core.progress import say
 
@@ -34,7 +34,7 @@ SCHEMA_VERSION = 1
 MANIFEST = "artifact.json"
 REQUEST = "request.json"
 # Files that hold times of day: not part of an artifact's digest.
-VOLATILE = frozenset({MANIFEST, "events.jsonl", "report.html"})
+VOLATILE = frozenset({MANIFEST, REQUEST, "events.jsonl", "report.html"})
 
 Figures = dict[str, Any]
 
@@ -101,7 +101,6 @@ class Build:
 
         `figures` repeat exactly on a repeated run; `timings` (seconds, rates, device) need not.
         """
-        (self.path / REQUEST).unlink(missing_ok=True)
         files = record_files(self.path)
         manifest = Manifest(
             **self.request,
@@ -118,6 +117,7 @@ class Build:
             },
         )
         write_json(self.path / MANIFEST, manifest.model_dump(mode="json"))
+        (self.path / REQUEST).unlink(missing_ok=True)  # last: until here a killed run goes on
         _replace_folder(self.path, self.out)
         self.done = Artifact(self.out, manifest)
         return self.done
@@ -325,21 +325,23 @@ def _refuse_foreign(out: Path) -> None:
 def _prepare(partial: Path, request: dict[str, Any], *, resumable: bool, force: bool) -> bool:
     """Lay out the partial folder; true where an interrupted run of this request goes on."""
     left = partial / REQUEST
+    mine = request | {"made_by": versions().get("dilmac", "")}
     if partial.exists() and resumable and not force and left.is_file():
         try:
             there = json.loads(left.read_text(encoding="utf-8"))
         except json.JSONDecodeError:
             there = None
-        if there == request:
+        if there == mine:
             return True
-        if there is not None:
-            differences = "; ".join(list(_differences(there, request))[:3])
+        # What another version left may be laid out otherwise: that run begins anew.
+        if there is not None and there.get("made_by") == mine["made_by"]:
+            differences = "; ".join(list(_differences(there, mine))[:3])
             raise ArtifactError(
                 f"holds an interrupted run with other inputs or settings ({differences})",
                 where=partial,
                 mend="repeat that run's command to go on with it, or give --force to start anew",
             )
-    shutil.rmtree(partial, ignore_errors=True)
+    remove_whole(partial)
     _make_folder(partial)
-    write_json(left, request)
+    write_json(left, mine)
     return False

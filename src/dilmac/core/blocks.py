@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from dilmac.core.errors import InputError
+from dilmac.core.errors import InputError, UnreadableInputError
 
 BLOCK_BYTES = 1 << 20
 MAX_XZ_BYTES = 256 << 20  # memory of an xz dictionary; `xz -9` takes 65 MiB
@@ -43,7 +43,9 @@ def read_blocks(path: Path) -> Iterator[bytes]:
     except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, _DamagedError) as error:
         raise _damaged(path, str(error)) from error
     except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror or error})", where=path) from error
+        raise UnreadableInputError(
+            f"cannot be read ({error.strerror or error})", where=path
+        ) from error
 
 
 class _DamagedError(Exception):

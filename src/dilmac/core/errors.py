@@ -3,6 +3,7 @@
     DilmacError
     ├── ConfigError             a flag or a recipe key
     ├── InputError              a file: missing, empty, damaged, or not what it should be
+    │   └── UnreadableInputError  not to be read now: the disk or the network
     ├── ArtifactError           an artifact folder: incomplete, in use, or made from other inputs
     ├── MissingDependencyError  an optional package, with the command that brings it
     ├── DiskFullError           no space left where an artifact is written
@@ -51,6 +52,10 @@ class InputError(DilmacError):
 
 class ArtifactError(DilmacError):
     """An artifact folder that is incomplete, in use, or made from other inputs."""
+
+
+class UnreadableInputError(InputError):
+    """An input that cannot be read now: a fault of the disk or the network, not of its content."""
 
 
 class MissingDependencyError(DilmacError):

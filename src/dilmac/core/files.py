@@ -10,6 +10,7 @@ import glob
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -299,6 +300,15 @@ class JsonlWriter:
     def close(self) -> None:
         self._stream.close()
         self._file.close()
+
+
+def remove_whole(folder: Path) -> None:
+    """Remove a folder so that a kill in between leaves it whole or gone, never half."""
+    gone = folder.with_name(f".{folder.name.lstrip('.')}.gone")
+    shutil.rmtree(gone, ignore_errors=True)
+    if folder.exists():
+        folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 @contextmanager

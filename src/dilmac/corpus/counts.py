@@ -49,9 +49,13 @@ class Counts:
 
     def bound_sources(self) -> None:
         """Add up the smaller sources where there are too many to name (hosts of a crawl)."""
-        if len(self.read) <= 2 * MAX_SOURCES:
+        if max(map(len, self._by_source())) <= 2 * MAX_SOURCES:
             return
-        named = {source for source, _ in self.read.most_common(MAX_SOURCES)} - {OTHER_SOURCES}
+        largest = [source for source, _ in self.read.most_common(MAX_SOURCES)]
+        # Once some are added up, only those that are still named go on by themselves.
+        named = (set(self.read) if OTHER_SOURCES in self.read else set(largest)) - {OTHER_SOURCES}
+        if len(named) > MAX_SOURCES:
+            named = set(largest) - {OTHER_SOURCES}
         for counter in self._by_source():
             for source in [source for source in counter if source not in named]:
                 if source != OTHER_SOURCES:
@@ -126,7 +130,7 @@ class Counts:
             "rejected": dict(sorted(self.rejected.items())),
             "removed_pieces": dict(sorted(self.removed.items())),
             "personal_data": dict(sorted(self.personal.items())),
-            "kept_by_source": dict(sorted(self.kept.items())[:1000]),
+            "kept_by_source": dict(sorted(self.kept.most_common(1000))),
             "languages_seen": dict(self.languages.most_common(12)),
         }
 

@@ -12,7 +12,6 @@ is made, the cleaned text, packed, and about 300 bytes a document.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -26,8 +25,10 @@ from dilmac.core import (
     InputError,
     InputRecord,
     Steps,
+    UnreadableInputError,
     building,
     expand_inputs,
+    remove_whole,
 )
 from dilmac.corpus.config import CorpusConfig
 from dilmac.corpus.counts import Counts
@@ -86,9 +87,11 @@ def build_corpus(config: CorpusConfig, *, force: bool = False) -> Artifact:
             return build.done
         try:
             return _Run(config, sources, build).carry_out()
+        except UnreadableInputError:
+            raise  # what is done so far waits for the disk or the network
         except InputError:
             # Mended inputs are other inputs: what was made of these is of no more use.
-            shutil.rmtree(build.path, ignore_errors=True)
+            remove_whole(build.path)
             raise
 
 
@@ -98,6 +101,10 @@ class _Run:
     def __init__(self, config: CorpusConfig, sources: list[Source], build: Build):
         self.config, self.sources, self.build = config, sources, build
         self.work = WorkFolder(build.path / "work")
+        self.aside = build.out.with_name(f".{build.out.name}.work")
+        if build.resumed and self.aside.is_dir() and not self.work.path.exists():
+            self.aside.rename(self.work.path)
+        remove_whole(self.aside)
         self.work.prepare()
         self.events = Events(build.path / "events.jsonl")
         self.engine = _engine(config, self.work)
@@ -117,8 +124,11 @@ class _Run:
         if not counts.kept:
             raise _nothing_kept(self.sources, figures)
         write_report(self.build.path / "report.html", counts, clusters)
-        shutil.rmtree(self.work.path)
-        return self.build.finish(figures)
+        # Beside the corpus until that is whole: hashing it takes long, and may be interrupted.
+        self.work.path.rename(self.aside)
+        artifact = self.build.finish(figures)
+        remove_whole(self.aside)
+        return artifact
 
     def _clean(self) -> None:
         """Nothing where an interrupted run had cleaned all parts."""

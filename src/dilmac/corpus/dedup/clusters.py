@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,10 @@ def write_clusters(work: WorkFolder, verdicts: Verdicts, path: Path) -> list[dic
         with About(work) as about:
             for bucket in in_buckets(_members(verdicts), count, work.path / "dedup"):
                 members = bucket[np.lexsort((bucket["document"], bucket["kept_by"]))]
-                for kept_by, group in groupby(members, key=lambda member: int(member["kept_by"])):
-                    cluster = _cluster(about, kept_by, list(group))
+                bounds = np.flatnonzero(np.diff(members["kept_by"], prepend=-1, append=-1))
+                for start, end in pairwise(bounds):
+                    cluster = _cluster(about, members[start : min(end, start + MAX_SHOWN)])
+                    cluster["size"] = int(end - start) + 1
                     writer.write(cluster)
                     if len(examples) < EXAMPLES:
                         examples.append(cluster)
@@ -54,12 +56,12 @@ def _members(verdicts: Verdicts) -> Iterator[NDArray[Any]]:
         yield rows
 
 
-def _cluster(about: About, kept_by: int, members: list[Any]) -> dict[str, Any]:
+def _cluster(about: About, members: NDArray[Any]) -> dict[str, Any]:
     return {
-        "kept": about[kept_by],
-        "size": len(members) + 1,
+        "kept": about[int(members["kept_by"][0])],
+        "size": 0,
         "others": [
             {**about[int(member["document"])], "reason": REASONS[member["verdict"]]}
-            for member in members[:MAX_SHOWN]
+            for member in members
         ],
     }

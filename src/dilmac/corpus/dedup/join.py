@@ -22,11 +22,8 @@ def join(parent: Numbers, left: Numbers, right: Numbers) -> None:
 
 def find(parent: Numbers, numbers: Numbers) -> Numbers:
     """Root of the set of each number; what was climbed is remembered."""
-    roots = parent[numbers]
     while True:
-        above = parent[roots]
-        if np.array_equal(above, roots):
-            break
-        roots = above
-    parent[numbers] = roots
-    return roots
+        roots = parent[parent[numbers]]
+        if np.array_equal(roots, parent[numbers]):
+            return roots
+        parent[numbers] = roots  # halves the way: chains cost a logarithm of their length

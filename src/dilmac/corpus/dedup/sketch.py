@@ -24,6 +24,8 @@ from dilmac.corpus.document import Document
 from dilmac.corpus.run.templates import templates
 from dilmac.corpus.run.workfolder import WorkFolder, read_spill
 from dilmac.corpus.steps.boilerplate import strip_repeated
+from dilmac.corpus.steps.decontaminate import contaminated, evaluation_ngrams
+from dilmac.corpus.steps.personal import find_personal_data
 from dilmac.corpus.steps.quality import faults, measure
 from dilmac.corpus.words import UPPER, Hashes, WordTable, mix, ngram_hashes, tables
 
@@ -96,7 +98,7 @@ def sketches(
         "sketch": hashes[:, :SKETCH_BYTES].astype(np.uint8),
         "rank": ranks(
             texts,
-            fault == "",
+            (fault == "") & ~will_go(texts, config),
             ascii_only,
             np.concatenate(lengths)[:count],
             np.concatenate(capitals)[:count],
@@ -106,11 +108,27 @@ def sketches(
     }
 
 
+def will_go(texts: list[str], config: CorpusConfig) -> NDArray[np.bool_]:
+    """Which texts a later step rejects, so that none stays in place of one that would [texts]."""
+    flags = np.zeros(len(texts), dtype=np.bool_)
+    later = config.steps_after_duplicates()
+    if config.decontaminate and "decontaminate" in later and texts:
+        flags |= contaminated(texts, evaluation_ngrams(config.decontaminate))
+    if config.personal_data == "drop" and "personal" in later:
+        flags |= np.array([bool(find_personal_data(text)) for text in texts], dtype=np.bool_)
+    return flags
+
+
 def exact_hashes(table: WordTable) -> NDArray[np.uint64]:
     """128-bit hash of the words of each text [texts, 2]."""
     digests = b"".join(
-        xxhash.xxh3_128_digest(table.hashes[start:end].tobytes())
-        for start, end in zip(table.bounds[:-1], table.bounds[1:], strict=True)
+        xxhash.xxh3_128_digest(
+            # A text without words (signs, emoji) is told by its characters.
+            (table.hashes[start:end] if end > start else table.codes[first:last]).tobytes()
+        )
+        for (start, end), (first, last) in zip(
+            pairwise(table.bounds), pairwise(table.text_starts), strict=True
+        )
     )
     return np.frombuffer(digests, dtype=np.uint64).reshape(-1, 2)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from dilmac.core import InputError, InputRecord, input_record
+from dilmac.core import InputError, InputRecord, UnreadableInputError, input_record
 from dilmac.corpus.config import CorpusConfig
 from dilmac.corpus.document import Document, Reject
 from dilmac.corpus.read.records import documents_of
@@ -153,7 +153,7 @@ def _go_online() -> None:
 
 def _unreadable(place: str, error: Exception) -> InputError:
     text = " ".join(str(error).split())[:300] or type(error).__name__
-    return InputError(
+    return UnreadableInputError(
         f"cannot be read ({text})",
         where=place,
         mend="check name, config and split; a gated dataset needs `hf auth login`; without network "

@@ -16,6 +16,9 @@ from dilmac.corpus.run.workfolder import Spill, WorkFolder
 from dilmac.corpus.steps.boilerplate import edge_line_hashes
 from dilmac.corpus.steps.registry import run_steps
 
+# A reject must be a line that can be read again (64 MiB), even where each character is escaped.
+MAX_REJECT_CHARS = 10 << 20
+
 
 @dataclass
 class CleanTask:
@@ -81,6 +84,9 @@ def write_rejects(
     spill = Spill(work.file(stage, part, "rejects.jsonl.zst"))
     for reject in rejects:
         counts.reject(reject.id, reject.text, reject.source, reject.reason)
+        if len(reject.text) > MAX_REJECT_CHARS:
+            reject.details["cut_from_characters"] = len(reject.text)
+            reject.text = reject.text[:MAX_REJECT_CHARS]
         spill.write(
             {
                 "id": reject.id,

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from dilmac.core import JsonlWriter, ShardWriter, read_lines
+from dilmac.core import JsonlWriter, Line, ShardWriter, read_lines
 from dilmac.corpus.config import CorpusConfig
 from dilmac.corpus.counts import Counts
 from dilmac.corpus.run.workfolder import WorkFolder
@@ -41,13 +41,13 @@ class Output:
         """Append a finished part."""
         for stage in ("clean", "final"):
             for line in read_lines(work.file(stage, part, "rejects.jsonl.zst")):
-                self.rejects.write_line(line.data or b"")
+                self.rejects.write_line(_whole(line))
         for line in read_lines(work.file("final", part, "heldout.jsonl.zst")):
-            self.heldout.write_line(line.data or b"")
+            self.heldout.write_line(_whole(line))
         lowest = work.facts("final", part)["lowest"]
         lines = read_lines(work.file("final", part, "train.jsonl.zst"))
         for place, line in enumerate(lines):
-            data = line.data or b""
+            data = _whole(line)
             if self._lends and lowest and place == lowest[1] and not self.heldout.num_documents:
                 self._consider((lowest[0], data))
             else:
@@ -82,6 +82,12 @@ class Output:
             writer.close()
         if self._text:
             self._text.close()
+
+
+def _whole(line: Line) -> bytes:
+    if line.data is None:
+        raise AssertionError("a part holds a line that is too long")
+    return line.data
 
 
 def summary(values: dict[str, Any]) -> str:

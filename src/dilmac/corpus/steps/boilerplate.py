@@ -133,4 +133,5 @@ def strip_repeated(text: str, source: str, repeated: frozenset[int]) -> tuple[st
     lines = text.split("\n")
     places = _edge_places(lines)
     gone = {place for place in places if line_key(lines[place], source) in repeated}
-    return _without(text, lines, gone)
+    kept, lines = _without(text, lines, gone)
+    return (kept, lines) if kept.strip() else (text, [])  # a text is more than its template

@@ -114,6 +114,8 @@ def foreign_paragraphs(text: str, config: CorpusConfig) -> tuple[str, list[str]]
     if not foreign:
         return text, []
     kept = "\n".join(line for place, line in enumerate(lines) if place not in foreign)
+    if not kept.strip():
+        return text, []
     return kept.strip("\n"), [lines[place] for place in sorted(foreign)]
 
 

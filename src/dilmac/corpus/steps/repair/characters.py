@@ -8,11 +8,11 @@ from dilmac.corpus.steps.repair.suspects import CONTROLS, INVISIBLE, SPACES, has
 
 _INVISIBLE = re.compile(f"[{INVISIBLE}]")
 _CONTROLS = re.compile(f"[{CONTROLS}]")
-_SPACES = re.compile(f" *[{SPACES}][ {SPACES}]*")
+_SPACES = re.compile(f"(?<! ) *[{SPACES}][ {SPACES}]*")
 _HAIR_SPACE = re.compile("[\u2009\u200a](?=[.,;:!?])")
 _JOINER = re.compile("[\u200c-\u200f]")
 _BREAKS = re.compile("\r\n?|[\u0085\u2028\u2029]")
-_TRAILING = re.compile(r"[ \t]+(?=\n|$)")
+_TRAILING = re.compile(r"(?<![ \t])[ \t]++(?=\n|$)")
 _MANY_BREAKS = re.compile(r"\n{3,}")
 # Scripts whose spelling needs a joiner: Arabic, Hebrew, Syriac to Thaana, the Indic ones.
 _JOINING_SCRIPTS = "\u0590-\u07bf\u0860-\u0dff\u1000-\u109f\u1780-\u17ff\ufb1d-\ufdff\ufe70-\ufefe"

@@ -17,6 +17,8 @@ from dilmac.corpus.steps.repair.suspects import may_be_mojibake
 _CP1254_AS_LATIN1 = str.maketrans("ðþýÐÞÝ", "ğşıĞŞİ")
 _ICELANDIC = re.compile("[ðþýÐÞÝ]")
 _TURKISH_ONLY = re.compile("[ğşıĞŞİ]")
+_ELSEWHERE = re.compile("[áéíóúæøřžčěĚÁÉÍÓÚÆØŘŽČ]")  # Icelandic, Czech
+MIN_BROKEN = 3  # such letters of a text
 # In cp1254 seven bytes mean nothing; of the Turkish letters that hits Ş (C5 9E) and Ğ (C4 9E),
 # whose second byte a decoder may have replaced. No other letter of Turkish begins so.
 _LOST_SECOND_BYTE = re.compile("([ÅÄ])\ufffd")
@@ -37,13 +39,14 @@ def repair_encoding(text: str) -> str:
 
 def _repair_cp1254(text: str) -> str:
     num_icelandic = len(_ICELANDIC.findall(text))
-    if not num_icelandic:
+    # A name or two, or a language that has these letters and others that Turkish has not.
+    if num_icelandic < MIN_BROKEN or 3 * len(_ELSEWHERE.findall(text)) >= num_icelandic:
         return text
     num_turkish = len(_TURKISH_ONLY.findall(text))
     if not num_turkish:
         return text.translate(_CP1254_AS_LATIN1)
     if num_icelandic <= num_turkish:
-        return text  # a Turkish text with an Icelandic name in it
+        return text  # a Turkish text with Icelandic names in it
     # Two texts put together: each line by itself.
     return "\n".join(
         line if _TURKISH_ONLY.search(line) else line.translate(_CP1254_AS_LATIN1)

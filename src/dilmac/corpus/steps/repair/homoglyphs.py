@@ -12,7 +12,7 @@ _LOOKALIKES = dict(
 )
 _TO_LATIN = str.maketrans(_LOOKALIKES)
 _CYRILLIC = "\u0400-\u052f"
-_WORD = re.compile(rf"\w*[{_CYRILLIC}]\w*")
+_WORD = re.compile(rf"(?<!\w)\w*[{_CYRILLIC}]\w*")
 _OTHER_CYRILLIC = re.compile(f"[{_CYRILLIC}]")
 _LATIN = re.compile("[A-Za-zÀ-ɏ]")
 
