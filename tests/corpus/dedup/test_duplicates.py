@@ -134,3 +134,25 @@ def test_sketches_do_not_depend_on_the_neighbors(texts: list[str]) -> None:
         alone = word_table([text])
         assert (exact_hashes(alone)[0] == exact_hashes(together)[place]).all()
         assert (band_hashes(min_hashes(alone, 128), 20, 6)[:, 0] == bands[:, place]).all()
+
+
+def test_texts_without_words_are_told_by_their_signs(tmp_path: Path) -> None:
+    found = build(tmp_path, ["!!!", "???", "😀", "→ ←", "!!!"], steps=("deduplicate",))
+    assert list(found["gone"]) in (["0"], ["4"])
+
+
+def test_nothing_stays_in_place_of_a_text_and_is_then_rejected_itself(tmp_path: Path) -> None:
+    question = " ".join(f"soru{n}" for n in range(40))
+    evaluation = write(tmp_path / "evaluation.jsonl", [{"text": question}])
+    good = prose(8, 400)
+    found = build(
+        tmp_path,
+        [f"{good} {question}", good],
+        steps=("deduplicate", "decontaminate"),
+        decontaminate=(str(evaluation),),
+    )
+    assert found["gone"] == {"0": ("near_duplicate", "1")}
+    secret = good + " Arayın: 0532 123 45 67."
+    steps = ("deduplicate", "personal")
+    dropped = build(tmp_path, [secret, good], "d", steps=steps, personal_data="drop")
+    assert dropped["gone"] == {"0": ("near_duplicate", "1")}

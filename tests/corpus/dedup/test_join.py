@@ -36,3 +36,13 @@ def test_a_long_chain_is_one_set() -> None:
     numbers = np.random.default_rng(1).permutation(count)
     join(parent, numbers[:-1], numbers[1:])
     assert not find(parent, np.arange(count)).any()
+
+
+def test_pairs_in_two_rounds_join_one_chain() -> None:
+    """As successive revisions of a text do; climbing step by step would be quadratic."""
+    count = 200_000
+    parent = np.arange(count)
+    even = np.arange(0, count - 1, 2)
+    join(parent, even, even + 1)
+    join(parent, even[:-1] + 1, even[:-1] + 2)
+    assert not find(parent, np.arange(count)).any()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from corpora import documents, large_text, write
-from dilmac.core import open_artifact
+from dilmac.core import InputError, UnreadableInputError, open_artifact
 from dilmac.corpus import CorpusConfig, build_corpus
 from dilmac.corpus.run import divide
 from dilmac.corpus.run.workers import Workers
@@ -124,3 +124,48 @@ def test_a_worker_that_dies_is_told() -> None:
         pytest.raises(DilmacError, match="worker process died"),
     ):
         list(workers.map(_die, [3, 4, 5]))
+
+
+def test_a_run_stopped_while_it_is_hashed_goes_on_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "in.jsonl", [{"text": text} for text in documents(20)])
+    config = CorpusConfig(inputs=(str(path),), out=tmp_path / "c")
+    calm = build_corpus(config.model_copy(update={"out": tmp_path / "calm"}))
+
+    def stopped(folder: Path) -> dict[str, object]:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dilmac.core.artifact.record_files", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            build_corpus(config)
+    aside = tmp_path / ".c.work"
+    assert (aside / "clean" / "whole").is_file()
+
+    def unread(*args: object) -> None:
+        raise AssertionError("the input is read again")
+
+    monkeypatch.setattr(divide, "read_source", unread)
+    assert build_corpus(config).manifest.digest == calm.manifest.digest
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["c", "calm", "in.jsonl"]
+
+
+def test_a_fault_of_the_disk_keeps_what_is_done_and_damage_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "in.jsonl", [{"text": text} for text in documents(20)])
+    config = CorpusConfig(inputs=(str(path),), out=tmp_path / "c", workers=1)
+    real = divide.read_source
+    monkeypatch.setattr(divide, "PART_CHARACTERS", 1000)
+    for error, is_kept in ((UnreadableInputError, True), (InputError, False)):
+
+        def failing(source: object, config: object, error: type[InputError] = error) -> object:
+            yield from list(real(source, config))[:15]  # type: ignore[arg-type]
+            raise error("cannot be read (stale file handle)", where=path)
+
+        monkeypatch.setattr(divide, "read_source", failing)
+        with pytest.raises(error):
+            build_corpus(config)
+        done = tmp_path / ".c.partial" / "work" / "clean"
+        assert bool(list(done.glob("*.json"))) == is_kept

@@ -64,3 +64,37 @@ def test_real_clean_text_keeps_its_letters(shared: Path) -> None:
         changed += before != [character for character in repair(text) if character.isalnum()]
     assert total > 2000
     assert changed / total < 0.02
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "Bkz. https://x.tr/ara?kod=1&section=5&copy=2&region=34 ve Tom &amp; Jerry",
+            "Bkz. https://x.tr/ara?kod=1&section=5&copy=2&region=34 ve Tom & Jerry",
+        ),
+        (f"Tom &amp; Jerry &#{'1' * 5000}", f"Tom & Jerry &#{'1' * 5000}"),
+        ("Eiður Guðjohnsen macta iki gol atti", "Eiður Guðjohnsen macta iki gol atti"),
+        ("Dobrý den, nový rok, každý den je dobrý čas", None),
+        ("Mal sahibi &uuml;&ccedil; kiþi", "Mal sahibi üç kiþi"),
+        ("Baþkan Yýlmaz, Ýzmir'de deðil", "Başkan Yılmaz, İzmir'de değil"),
+    ],
+)
+def test_names_addresses_and_other_languages_stay(text: str, expected: str | None) -> None:
+    assert repair(text) == (text if expected is None else expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" + " " * 200_000 + "b\u00ad c \n",
+        "a" * 200_000 + " ж",
+        "<!--" * 50_000 + "&amp;",
+        "<b>" * 50_000 + "&nbsp;",
+        "\t " * 100_000 + "x \n",
+    ],
+    ids=["spaces", "one word", "comments", "tags", "tabs"],
+)
+def test_hostile_texts_of_legal_size_come_through(text: str) -> None:
+    """Each of these took minutes before its pattern was bounded on the left."""
+    assert repair(repair(text)) == repair(text)
