@@ -156,3 +156,15 @@ def test_nothing_stays_in_place_of_a_text_and_is_then_rejected_itself(tmp_path: 
     steps = ("deduplicate", "personal")
     dropped = build(tmp_path, [secret, good], "d", steps=steps, personal_data="drop")
     assert dropped["gone"] == {"0": ("near_duplicate", "1")}
+
+
+def test_copies_in_many_parts_all_point_to_the_one_that_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dilmac.corpus.run.divide.PART_CHARACTERS", 2000)
+    texts = [text for seed in range(6) for text in (prose(seed), upper(prose(seed)), prose(seed))]
+    texts += [changed(prose(seed), 0.02, seed) for seed in range(6)] + [fold(prose(0))] * 5
+    found = build(tmp_path, texts)
+    kept = {kept for _, kept in found["gone"].values()}
+    assert len(kept) == 6 and not kept & set(found["gone"])
+    assert len(found["gone"]) == len(texts) - 6

@@ -65,7 +65,7 @@ def find_duplicates(work: WorkFolder, config: CorpusConfig) -> Verdicts:
         _file_array(folder / "verdict.npy", np.uint8, count),
         _counting_up(folder / "kept_by.npy", count),
     )
-    equals = (_equal_rivals(work, part, first) for part, first in first_of.items())
+    equals = (_equal_rivals(work, part, first, verdicts) for part, first in first_of.items())
     for rivals in in_buckets(equals, count, folder):
         for gone, stays in settle_equals(rivals):
             verdicts.drop(gone, stays, DUPLICATE)
@@ -73,11 +73,13 @@ def find_duplicates(work: WorkFolder, config: CorpusConfig) -> Verdicts:
         clusters = _counting_up(folder / "clusters.npy", count)
         for band in range(config.bands):
             meetings = (
-                _meetings(work, part, first, band, verdicts) for part, first in first_of.items()
+                _meetings(work, part, first, band, verdicts, clusters=clusters)
+                for part, first in first_of.items()
             )
             for bucket in in_buckets(meetings, count, folder):
                 join(clusters, *_pairs(bucket))
         _settle_near(work, first_of, clusters, verdicts, config)
+    _follow(verdicts.kept_by)
     verdicts.verdict.flush()  # type: ignore[attr-defined]  # for other machines
     verdicts.kept_by.flush()  # type: ignore[attr-defined]
     return verdicts
@@ -108,10 +110,14 @@ def _settle_near(
     for rivals in in_buckets(rows, 4 * num_rows, work.path / "dedup"):  # four times as wide
         for gone, stays in settle_clusters(rivals, config.min_similarity):
             verdicts.drop(gone, stays, NEAR_DUPLICATE)
-    kept_by = verdicts.kept_by
-    for start in range(0, len(kept_by), BUCKET_ROWS):  # who stays for an equal may have gone
-        place = slice(start, start + BUCKET_ROWS)
-        kept_by[place] = kept_by[kept_by[place]]
+
+
+def _follow(kept_by: Numbers) -> None:
+    """Who stays for a document may have gone itself: in its part, in the corpus, for a near one."""
+    for _ in range(3):
+        for start in range(0, len(kept_by), BUCKET_ROWS):
+            place = slice(start, start + BUCKET_ROWS)
+            kept_by[place] = kept_by[kept_by[place]]
 
 
 def _in_company(
@@ -148,13 +154,17 @@ def _column(work: WorkFolder, part: str, name: str) -> Any:
         return arrays[name]
 
 
-def _equal_rivals(work: WorkFolder, part: str, first: int) -> Rivals:
+def _equal_rivals(work: WorkFolder, part: str, first: int, verdicts: Verdicts) -> Rivals:
+    """One of each group of equals in a part, so that millions of copies do not fill a bucket."""
     exact = _column(work, part, "exact")
     rows = np.empty(len(exact), dtype=RIVAL)
     rows["key"], rows["group"] = exact[:, 0], exact[:, 1]
     rows["rank"], rows["tie"] = _column(work, part, "rank"), _column(work, part, "tie")
     rows["document"] = np.arange(first, first + len(exact))
-    return rows
+    for gone, stays in settle_equals(rows):
+        verdicts.drop(gone, stays, DUPLICATE)
+    left: Rivals = rows[verdicts.verdict[first : first + len(rows)] == KEPT]
+    return left
 
 
 def _cluster_rivals(
@@ -172,14 +182,23 @@ def _cluster_rivals(
 
 
 def _meetings(
-    work: WorkFolder, part: str, first: int, band: int, verdicts: Verdicts
+    work: WorkFolder,
+    part: str,
+    first: int,
+    band: int,
+    verdicts: Verdicts,
+    *,
+    clusters: Numbers,
 ) -> NDArray[Any]:
+    """One of those that meet in a part; the others are joined with it at once."""
     keys = _column(work, part, f"band{band}")
     rows = np.empty(len(keys), dtype=_MEETING)
     rows["key"] = keys
     rows["document"] = np.arange(first, first + len(keys))
     kept: NDArray[Any] = rows[verdicts.verdict[first : first + len(keys)] == KEPT]
-    return kept
+    join(clusters, *_pairs(kept))
+    one_of_each: NDArray[Any] = kept[np.unique(kept["key"], return_index=True)[1]]
+    return one_of_each
 
 
 def _pairs(meetings: NDArray[Any]) -> tuple[Numbers, Numbers]:
