@@ -112,7 +112,7 @@ class SpaceTokenizer(WordTokenizer):
         return text.splitlines()
 
     def span_tokenize(self, text: str) -> list[tuple[int, int]]:
-        raise NotImplementedError
+        raise AssertionError(f"neither filters nor MinHash ask for places: {text[:20]!r}")
 
 
 SPACE_TOKENIZER = SpaceTokenizer()

@@ -84,6 +84,7 @@ def build_corpus(config: CorpusConfig, *, force: bool = False) -> Artifact:
         inputs["decontaminate"] = [*expand_inputs(config.decontaminate)]
     with building("corpus", config, inputs, force=force, resumable=True) as build:
         if build.done:
+            remove_whole(_aside(build))  # where a run was killed after its last step but one
             return build.done
         try:
             return _Run(config, sources, build).carry_out()
@@ -101,7 +102,7 @@ class _Run:
     def __init__(self, config: CorpusConfig, sources: list[Source], build: Build):
         self.config, self.sources, self.build = config, sources, build
         self.work = WorkFolder(build.path / "work")
-        self.aside = build.out.with_name(f".{build.out.name}.work")
+        self.aside = _aside(build)
         if build.resumed and self.aside.is_dir() and not self.work.path.exists():
             self.aside.rename(self.work.path)
         remove_whole(self.aside)
@@ -170,6 +171,11 @@ class _Run:
         counts = self.work.counts()
         output.close(counts)
         return counts
+
+
+def _aside(build: Build) -> Path:
+    """Where the work folder waits while the corpus is hashed."""
+    return build.out.with_name(f".{build.out.name}.work")
 
 
 def _engine(config: CorpusConfig, work: WorkFolder) -> Engine:

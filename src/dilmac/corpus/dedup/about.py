@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import mmap
 import shutil
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import orjson
@@ -53,15 +52,8 @@ class About:
         self._ends = np.memmap(work.path / "about.ends", dtype=np.int64, mode="r")
         self._map = mmap.mmap(self._lines.fileno(), 0, access=mmap.ACCESS_READ)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let the files go."""
         self._map.close()
         self._lines.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def write_clusters(work: WorkFolder, verdicts: Verdicts, path: Path) -> list[dic
     count = len(verdicts.verdict)
     writer = JsonlWriter(path)
     if count:
-        with About(work) as about:
+        with closing(About(work)) as about:
             for bucket in in_buckets(_members(verdicts), count, work.path / "dedup"):
                 members = bucket[np.lexsort((bucket["document"], bucket["kept_by"]))]
                 bounds = np.flatnonzero(np.diff(members["kept_by"], prepend=-1, append=-1))

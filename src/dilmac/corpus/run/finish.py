@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,7 +61,7 @@ def _drop_duplicates(
     with np.load(task.work.file("sketch", task.part, "npz")) as arrays:
         faults, places = arrays["fault"], _positions(arrays["exact"][:, 0])
     kept, rejects = [], []
-    with About(task.work) as about:
+    with closing(About(task.work)) as about:
         for document, fault, position, verdict, kept_by in zip(
             documents, faults, places, verdicts.verdict[place], verdicts.kept_by[place], strict=True
         ):

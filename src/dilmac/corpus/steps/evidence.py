@@ -1,7 +1,7 @@
 """Turkish told by its own words: the quick answer for most documents, ten times an identifier's.
 
 The words are frequent in Turkish and not in its sisters, who write `və`, `üçün`, `ilə`, `bilen`,
-`uchun`, `bilan`, `içün`. With 4 of them, and 6 % of the words, 91-99 % of Turkish documents are
+`uchun`, `bilan`, `içün`. With 4 of them, and 6 % of the words, 86-97 % of Turkish documents are
 known by 2 x 200 characters, and none of 1,477 passages of news in eleven other languages was taken
 for Turkish (what stands often in Azerbaijani or Turkmen news is not in the list, nor `önce`, which
 is `once` without its dots: words are compared folded).
