@@ -28,7 +28,16 @@ def test_every_byte_and_control_token_has_its_row(sample_tokenizer: Path) -> Non
     pieces = read_pieces(sample_tokenizer / "tokenizer.model")
     assert sum(piece.type == PieceType.BYTE for piece in pieces) == 256
     controls = [piece.text for piece in pieces if piece.type == PieceType.CONTROL]
-    assert controls == ["<|endoftext|>", "<|pad|>", "<|im_start|>", "<|im_end|>"]
+    assert controls == [
+        "<|endoftext|>",
+        "<|pad|>",
+        "<|im_start|>",
+        "<|im_end|>",
+        "<think>",
+        "</think>",
+        "<tool_call>",
+        "</tool_call>",
+    ]
     assert pieces[0].text == "<unk>" and len(pieces) == 1024
 
 

@@ -2,7 +2,6 @@ from .chat import CHAT_TEMPLATE as CHAT_TEMPLATE
 from .chat import EncodedChat as EncodedChat
 from .chat import Message as Message
 from .chat import encode_chat as encode_chat
-from .config import CompareConfig as CompareConfig
 from .config import TokenizerConfig as TokenizerConfig
 from .convert import Piece as Piece
 from .convert import PieceType as PieceType
@@ -10,7 +9,8 @@ from .convert import read_pieces as read_pieces
 from .encode import Tokenizer as Tokenizer
 from .encode import copy_tokenizer as copy_tokenizer
 from .encode import require_characters as require_characters
-from .measure import compare_tokenizers as compare_tokenizers
+from .measure.compare import compare_tokenizers as compare_tokenizers
+from .measure.config import CompareConfig as CompareConfig
 from .special import END_OF_TEXT as END_OF_TEXT
 from .special import IM_END as IM_END
 from .special import IM_START as IM_START

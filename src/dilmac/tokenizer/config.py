@@ -1,4 +1,4 @@
-"""Settings of `dilmac tokenizer train` and `dilmac tokenizer compare`."""
+"""Settings of `dilmac tokenizer train`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from dilmac.core import Config, StageConfig
+from dilmac.core import StageConfig
 
 
 class TokenizerConfig(StageConfig):
@@ -28,16 +28,3 @@ class TokenizerConfig(StageConfig):
         ge=1000,
         description="text that training reads at most; a larger corpus is sampled by hash [bytes]",
     )
-
-
-class CompareConfig(Config):
-    """Count what tokenizers make of the same texts."""
-
-    inputs: tuple[str, ...] = Field(
-        min_length=1, description="text files (.txt .md .jsonl .parquet)"
-    )
-    tokenizer: tuple[str, ...] = Field(
-        min_length=1, description="tokenizer folder; repeat the flag, the first is the baseline"
-    )
-    text_field: str = Field("text", description="field that holds the text in JSONL and parquet")
-    max_text_bytes: int = Field(10_000_000, ge=1, description="text to read at most [bytes]")

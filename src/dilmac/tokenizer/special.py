@@ -10,7 +10,14 @@ PAD = "<|pad|>"  # its own token: a model whose pad is its eos never learns to s
 IM_START = "<|im_start|>"
 IM_END = "<|im_end|>"  # ends a turn; the tokenizer's eos
 
-CONTROL_TOKENS = (UNKNOWN, END_OF_TEXT, PAD, IM_START, IM_END)
+THINK_START = "<think>"  # what the assistant thinks before it answers, as in Qwen3
+THINK_END = "</think>"
+TOOL_CALL_START = "<tool_call>"  # a call of a tool, as in Qwen3
+TOOL_CALL_END = "</tool_call>"
+
+# After `<unk>`, end of text and pad, in this order, in every vocabulary.
+CONTROL_SYMBOLS = (IM_START, IM_END, THINK_START, THINK_END, TOOL_CALL_START, TOOL_CALL_END)
+CONTROL_TOKENS = (UNKNOWN, END_OF_TEXT, PAD, *CONTROL_SYMBOLS)
 
 SPACE_MARK = "\u2581"  # SentencePiece writes a space as this; see `Tokenizer.encode`
 

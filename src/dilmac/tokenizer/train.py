@@ -30,9 +30,8 @@ from dilmac.tokenizer.config import TokenizerConfig
 from dilmac.tokenizer.convert import write_hf_folder
 from dilmac.tokenizer.encode import MODEL_FILE, Tokenizer
 from dilmac.tokenizer.special import (
+    CONTROL_SYMBOLS,
     END_OF_TEXT,
-    IM_END,
-    IM_START,
     PAD,
     REQUIRED_CHARACTERS,
     UNKNOWN,
@@ -129,7 +128,7 @@ def _train(lines: Iterator[str], vocab_size: int, config: TokenizerConfig) -> by
             pad_id=2,
             pad_piece=PAD,
             bos_id=-1,
-            control_symbols=[IM_START, IM_END],
+            control_symbols=list(CONTROL_SYMBOLS),
             num_threads=num_cpus(),
             minloglevel=2,
         )

@@ -6,8 +6,8 @@ import unicodedata
 from pathlib import Path
 
 from dilmac.core import Figures, InputError, read_measured_texts
-from dilmac.tokenizer.config import CompareConfig
 from dilmac.tokenizer.encode import Tokenizer
+from dilmac.tokenizer.measure.config import CompareConfig
 
 
 def compare_tokenizers(config: CompareConfig) -> Figures:

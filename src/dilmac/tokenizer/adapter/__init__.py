@@ -1,0 +1,1 @@
+"""Ids of one tokenizer to ids of another."""

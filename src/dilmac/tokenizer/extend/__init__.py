@@ -1,0 +1,1 @@
+"""A byte-level vocabulary continued on Turkish words, and pruned."""

@@ -1,0 +1,1 @@
+"""What tokenizers make of the same texts."""
