@@ -11,7 +11,7 @@ from dilmac.evaluate import EvaluateConfig
 from dilmac.export import GgufConfig
 from dilmac.quickstart import QuickstartConfig
 from dilmac.serve import ChatConfig
-from dilmac.tokenizer import CompareConfig, TokenizerConfig
+from dilmac.tokenizer import CompareConfig, ExtendConfig, TokenizerConfig
 from dilmac.training import FinetuneConfig, PretrainConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,6 +19,7 @@ PAGES = {
     "quickstart": QuickstartConfig,
     "corpus-build": CorpusConfig,
     "tokenizer-train": TokenizerConfig,
+    "tokenizer-extend": ExtendConfig,
     "tokenizer-compare": CompareConfig,
     "pretrain": PretrainConfig,
     "finetune": FinetuneConfig,

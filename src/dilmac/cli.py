@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 from pydantic import BaseModel, ValidationError
-from rich.console import Console
 
 import dilmac
 from dilmac.core import Artifact, DilmacError, Figures, console, explain
@@ -22,7 +21,7 @@ from dilmac.export import GgufConfig
 from dilmac.quickstart import QuickstartConfig
 from dilmac.recipe import RecipeConfig
 from dilmac.serve import ChatConfig
-from dilmac.tokenizer import CompareConfig, TokenizerConfig
+from dilmac.tokenizer import CompareConfig, ExtendConfig, TokenizerConfig
 from dilmac.training import FinetuneConfig, PretrainConfig
 
 EXIT_MENDABLE = 2
@@ -39,7 +38,7 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 corpus = App(name="corpus", help="Raw text into clean Turkish text.")
-tokenizer = App(name="tokenizer", help="Train and compare tokenizers.")
+tokenizer = App(name="tokenizer", help="Train, extend and compare tokenizers.")
 export = App(name="export", help="Write a model for another runtime, with proof.")
 for group in (corpus, tokenizer, export):
     app.command(group)
@@ -143,11 +142,44 @@ def tokenizer_train(
     _show(train_tokenizer(config, force=force), as_json)
 
 
+@tokenizer.command(name="extend")
+def tokenizer_extend(
+    *, config: Annotated[ExtendConfig, Flat], force: Force = False, as_json: Json = False
+) -> None:
+    """Continue Qwen's tokenizer on Turkish words; every old row keeps its id.
+
+    Example: `dilmac tokenizer extend --corpus corpus --base Qwen/Qwen3-0.6B --out extended`
+    """
+    from dilmac.tokenizer import extend_tokenizer
+
+    _show(extend_tokenizer(config, force=force), as_json)
+
+
+@tokenizer.command(name="path")
+def tokenizer_path(name: str, *, as_json: Json = False) -> None:
+    """Print the folder of a tokenizer that ships with dilmac.
+
+    Example: `dilmac tokenizer path tr32k`
+
+    Parameters
+    ----------
+    name
+        tr32k or tr64k
+    """
+    from dilmac.tokenizer import pretrained_path
+
+    folder = pretrained_path(name)
+    if as_json:
+        _print_figures({"path": str(folder)})
+    else:
+        print(folder)  # noqa: T201
+
+
 @tokenizer.command(name="compare")
 def tokenizer_compare(
     inputs: list[str], *, flags: Annotated[CompareFlags, Flat], as_json: Json = False
 ) -> None:
-    """Count what tokenizers make of the same texts; the first is the baseline.
+    """Count what tokenizers make of the same texts, and what it costs; the first is the baseline.
 
     Example: `dilmac tokenizer compare text.txt --tokenizer qwen3/ --tokenizer tokenizer/`
 
@@ -156,20 +188,14 @@ def tokenizer_compare(
     inputs
         text files (.txt .md .jsonl .parquet; .gz .zst .xz)
     """
-    from rich.table import Table
-
-    from dilmac.tokenizer import compare_tokenizers
+    from dilmac.tokenizer import compare_tokenizers, print_comparison
 
     config = CompareConfig(**{**flags.model_dump(), "inputs": tuple(inputs)})
     figures = compare_tokenizers(config)
     if as_json:
         _print_figures(figures)
-        return
-    rows = figures["tokenizers"]
-    table = Table(*rows[0])
-    for row in rows:
-        table.add_row(*(f"{v:,}" if isinstance(v, int | float) else v for v in row.values()))
-    Console().print(table)
+    else:
+        print_comparison(figures)
 
 
 @app.command
@@ -321,6 +347,7 @@ def _config_of(error: ValidationError) -> type[BaseModel]:
     known = (
         CorpusFlags,
         TokenizerConfig,
+        ExtendConfig,
         CompareFlags,
         PretrainConfig,
         FinetuneConfig,

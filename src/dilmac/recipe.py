@@ -47,6 +47,7 @@ from dilmac.core import (
 VERBS = {
     "corpus build": ("dilmac.corpus", "CorpusConfig", "build_corpus"),
     "tokenizer train": ("dilmac.tokenizer", "TokenizerConfig", "train_tokenizer"),
+    "tokenizer extend": ("dilmac.tokenizer", "ExtendConfig", "extend_tokenizer"),
     "pretrain": ("dilmac.training", "PretrainConfig", "pretrain"),
     "finetune": ("dilmac.training", "FinetuneConfig", "finetune"),
     "evaluate": ("dilmac.evaluate", "EvaluateConfig", "evaluate"),

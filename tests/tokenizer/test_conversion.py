@@ -10,12 +10,10 @@ from transformers import AutoTokenizer
 
 from dilmac.core import ConfigError, InputError
 from dilmac.tokenizer import (
-    CompareConfig,
     Message,
     PieceType,
     Tokenizer,
     TokenizerConfig,
-    compare_tokenizers,
     copy_tokenizer,
     encode_chat,
     read_pieces,
@@ -114,27 +112,3 @@ def test_the_largest_vocabulary_that_is_named_can_be_trained(
     largest = int(re.findall(r"at most (\d+)", caught.value.mend or "")[0])
     made = train_tokenizer(config.model_copy(update={"vocab_size": largest}))
     assert made.figures["vocab_size"] == len(Tokenizer(made.path)) == largest
-
-
-def test_comparison_measures_composed_text(sample_tokenizer: Path, tmp_path: Path) -> None:
-    (tmp_path / "nfd.txt").write_text("c\u0327ay s\u0327eker", encoding="utf-8")
-    (tmp_path / "nfc.txt").write_text("çay şeker", encoding="utf-8")
-    counts = [
-        compare_tokenizers(
-            CompareConfig(inputs=(str(tmp_path / name),), tokenizer=(str(sample_tokenizer),))
-        )["tokenizers"]
-        for name in ("nfd.txt", "nfc.txt")
-    ]
-    assert counts[0] == counts[1]
-    assert counts[0][0]["tokens_per_word"] == counts[0][0]["tokens"] / 2
-
-
-def test_comparison_without_text_is_refused(sample_tokenizer: Path, tmp_path: Path) -> None:
-    (tmp_path / "empty.jsonl").write_text('{"text": ""}\n', encoding="utf-8")
-    names = (str(tmp_path / "empty.jsonl"),)
-    with pytest.raises(InputError, match="no text to measure"):
-        compare_tokenizers(CompareConfig(inputs=names, tokenizer=(str(sample_tokenizer),)))
-    (tmp_path / "text.txt").write_text("metin", encoding="utf-8")
-    names = (str(tmp_path / "text.txt"),)
-    with pytest.raises(InputError, match=r"no tokenizer\.json"):
-        compare_tokenizers(CompareConfig(inputs=names, tokenizer=(str(tmp_path),)))

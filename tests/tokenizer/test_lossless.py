@@ -1,16 +1,17 @@
 """Every text comes back from its ids, and every reader of the tokenizer gives the same ids."""
 
+from itertools import tee
 from pathlib import Path
 
 import pytest
 import sentencepiece
-import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from real_text import shards, strings_of
+from tokenizer_kinds import KINDS
 from transformers import AutoTokenizer
 
-from dilmac.core import InputError, bundled_prose, read_measured_texts
-from dilmac.engines import Engine, EngineSpec
+from dilmac.core import InputError
 from dilmac.export.fuzz import fuzz_strings
 from dilmac.tokenizer import Tokenizer
 from dilmac.tokenizer.special import REQUIRED_CHARACTERS, SPACE_MARK
@@ -24,11 +25,6 @@ turkish = st.text(
 @pytest.fixture(scope="module")
 def tokenizer(sample_tokenizer: Path) -> Tokenizer:
     return Tokenizer(sample_tokenizer)
-
-
-@pytest.fixture(scope="module")
-def prose() -> list[str]:
-    return [line for text in read_measured_texts(bundled_prose()) for line in text.split("\n")]
 
 
 @settings(max_examples=300, deadline=None)
@@ -108,37 +104,27 @@ def test_pieces_are_shown_as_text_or_bytes(tokenizer: Tokenizer) -> None:
 
 
 @pytest.mark.slow
-def test_three_runtimes_agree_on_real_text(
-    shared: Path, tokenizer: Tokenizer, sample_tokenizer: Path, tiny_gguf: Path
-) -> None:
-    """5,000 lines of real text of every kind and 2,000 fuzz strings."""
-    lines = []
-    for path in sorted((shared / "corpus").glob("*.jsonl.zst")):
-        if path.name.startswith(("tr-", "en-", "code-")):
-            lines += real_lines(path, 250)
-    lines = lines[:5000]
-    assert len(lines) == 5000
-    strings = lines + fuzz_strings(2000, seed=3)
-    piece = sentencepiece.SentencePieceProcessor(
-        model_file=str(sample_tokenizer / "tokenizer.model")
-    )
-    ours = [tokenizer.encode(text) for text in strings]
-    assert piece.encode(strings) == ours
-    assert [tokenizer.decode(ids, keep_control=True) for ids in ours] == strings
-    with Engine(EngineSpec(kind="llamacpp", model=tiny_gguf / "model-f16.gguf")) as engine:
-        assert engine.tokenize(strings) == ours
+@pytest.mark.parametrize("kind", KINDS)
+def test_twenty_thousand_strings_come_back(kinds: dict[str, Path], kind: str) -> None:
+    tokenizer = Tokenizer(kinds[kind])
+
+    @settings(max_examples=20_000, deadline=None, database=None)
+    @given(text=texts | turkish)
+    def comes_back(text: str) -> None:
+        assert tokenizer.decode(tokenizer.encode(text), keep_control=True) == text
+
+    comes_back()
 
 
-def real_lines(path: Path, count: int) -> list[str]:
-    import io
-    import json
-
-    found: list[str] = []
-    with zstandard.ZstdDecompressor().stream_reader(path.open("rb")) as stream:
-        for record in io.TextIOWrapper(stream, encoding="utf-8"):
-            for line in json.loads(record).get("text", "").split("\n"):
-                if line.strip() and SPACE_MARK not in line and "\0" not in line:
-                    found.append(line[:2000])
-            if len(found) >= count:
-                break
-    return found[:count]
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["plain", "superwords"])
+def test_all_real_text_comes_back(shared: Path, kinds: dict[str, Path], kind: str) -> None:
+    """Every string of every record, code and messy text included."""
+    tokenizer = Tokenizer(kinds[kind])
+    num_bytes = 0
+    for path in shards(shared):
+        first, second = tee(strings_of(path))
+        for text, ids in zip(first, tokenizer.encode_arrays(second), strict=True):
+            assert tokenizer.decode(ids.tolist(), keep_control=True) == text, path.name
+            num_bytes += len(text.encode())
+    assert num_bytes > 100_000_000

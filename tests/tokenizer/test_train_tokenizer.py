@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dilmac.core import ConfigError, InputError, open_artifact
-from dilmac.tokenizer import CompareConfig, TokenizerConfig, compare_tokenizers, train_tokenizer
+from dilmac.tokenizer import TokenizerConfig, train_tokenizer
 from dilmac.tokenizer.train import fitting_size
 
 
@@ -59,16 +59,3 @@ def test_sampling_bounds_the_text(sample_corpus: Path, tmp_path: Path) -> None:
         corpus=sample_corpus, vocab_size=600, max_text_bytes=60_000, out=tmp_path / "t"
     )
     assert train_tokenizer(config).figures["vocab_size"] == 600
-
-
-def test_comparison_with_qwen(shared: Path, sample_tokenizer: Path) -> None:
-    qwen = str(shared / "tokenizers" / "qwen3")
-    text = str(shared / "corpus" / "tr-education-2.jsonl.zst")
-    config = CompareConfig(inputs=(text,), tokenizer=(qwen, str(sample_tokenizer)))
-    first, second = compare_tokenizers(config)["tokenizers"]
-    assert (first["saved_percent"], first["round_trip_percent"]) == (0.0, 100.0)
-    assert second["round_trip_percent"] == 100.0
-    assert first["vocab_size"] == 151_669
-    assert second["saved_percent"] == pytest.approx(
-        100 * (1 - second["tokens"] / first["tokens"]), 0.01
-    )

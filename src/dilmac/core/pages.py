@@ -98,7 +98,7 @@ def figure_html(figure: Any) -> str:
         font={"family": "system-ui, sans-serif", "size": 13},
         margin={"l": 60, "r": 20, "t": 40, "b": 50},
         colorway=["#b4232a", "#1f6f8b", "#d98e04", "#4c7a34", "#6d4c9f"],
-        height=380,
+        height=figure.layout.height or 380,
     )
     config = {"displaylogo": False, "responsive": True}
     fragment: str = figure.to_html(full_html=False, include_plotlyjs=False, config=config)

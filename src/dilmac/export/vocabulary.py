@@ -11,14 +11,14 @@ from pathlib import Path
 import gguf
 
 from dilmac.core import InputError
-from dilmac.tokenizer import IM_END, PAD, PieceType, Tokenizer, read_pieces
+from dilmac.tokenizer import IM_END, PAD, PieceType, Tokenizer, is_unigram, read_pieces
 
 
 def add_vocabulary(writer: gguf.GGUFWriter, folder: Path, num_rows: int) -> None:
     """Write the tokenizer of a model folder; rows beyond it are named and typed as unused.
 
     Raises:
-        InputError: no `tokenizer.model`, or a vocabulary larger than the model.
+        InputError: no `tokenizer.model`, a unigram one, or a vocabulary larger than the model.
     """
     model_file = folder / "tokenizer.model"
     if not model_file.is_file():
@@ -26,6 +26,12 @@ def add_vocabulary(writer: gguf.GGUFWriter, folder: Path, num_rows: int) -> None
             "no tokenizer.model in it: only SentencePiece tokenizers can be written yet",
             where=folder,
             mend="use a tokenizer that `dilmac tokenizer train` made",
+        )
+    if is_unigram(model_file):
+        raise InputError(
+            "a unigram vocabulary: llama.cpp's has no byte fallback and loses characters",
+            where=model_file,
+            mend="train a BPE vocabulary (`dilmac tokenizer train` without `--algorithm unigram`)",
         )
     tokenizer = Tokenizer(folder)
     tokenizer.require_fit(num_rows)

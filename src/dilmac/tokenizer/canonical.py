@@ -49,3 +49,11 @@ def _read_sentencepiece(name: str) -> bytes:
     if len(name) == 6 and name.startswith("<0x") and name.endswith(">"):
         return bytes([int(name[3:5], 16)])
     return name.replace(SPACE_MARK, " ").encode()
+
+
+def readable(data: bytes) -> str:
+    """A token's bytes as a person reads them: text, or `⟨C4 9F⟩` for what is no whole character."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return f"⟨{data.hex(' ').upper()}⟩"

@@ -15,8 +15,11 @@ THINK_END = "</think>"
 TOOL_CALL_START = "<tool_call>"  # a call of a tool, as in Qwen3
 TOOL_CALL_END = "</tool_call>"
 
+# Control tokens that stand within an answer; any other that a model writes ends it.
+ANSWER_MARKS = (THINK_START, THINK_END, TOOL_CALL_START, TOOL_CALL_END)
+
 # After `<unk>`, end of text and pad, in this order, in every vocabulary.
-CONTROL_SYMBOLS = (IM_START, IM_END, THINK_START, THINK_END, TOOL_CALL_START, TOOL_CALL_END)
+CONTROL_SYMBOLS = (IM_START, IM_END, *ANSWER_MARKS)
 CONTROL_TOKENS = (UNKNOWN, END_OF_TEXT, PAD, *CONTROL_SYMBOLS)
 
 SPACE_MARK = "\u2581"  # SentencePiece writes a space as this; see `Tokenizer.encode`

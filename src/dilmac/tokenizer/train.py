@@ -9,11 +9,11 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterator
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
-import xxhash
 
 from dilmac.core import (
     Artifact,
@@ -27,8 +27,9 @@ from dilmac.core import (
     say,
 )
 from dilmac.tokenizer.config import TokenizerConfig
-from dilmac.tokenizer.convert import write_hf_folder
+from dilmac.tokenizer.convert import read_pieces, with_exact_scores, write_hf_folder
 from dilmac.tokenizer.encode import MODEL_FILE, Tokenizer
+from dilmac.tokenizer.sample import WeighedText, weigh
 from dilmac.tokenizer.special import (
     CONTROL_SYMBOLS,
     END_OF_TEXT,
@@ -36,10 +37,34 @@ from dilmac.tokenizer.special import (
     REQUIRED_CHARACTERS,
     UNKNOWN,
 )
+from dilmac.tokenizer.superwords import add_superwords, crosses_words
+from dilmac.tokenizer.user_tokens import user_tokens
+from dilmac.tokenizer.words import (
+    LINE_BREAK,
+    MAX_WORD_CHARS,
+    count_words,
+    with_line_breaks,
+    write_words,
+)
 
-# Longer lines are cut at a space: SentencePiece drops what is longer than its limit.
-MAX_LINE_CHARS = 4000
-MAX_LINE_BYTES = 4 * MAX_LINE_CHARS + 16
+# Decided by measurement (DESIGN: Tokenizer): lossless, and the same ids in every runtime.
+FIXED: dict[str, Any] = {
+    "byte_fallback": True,
+    "normalization_rule_name": "identity",
+    "remove_extra_whitespaces": False,
+    "add_dummy_prefix": False,
+    "allow_whitespace_only_pieces": True,
+    "max_sentence_length": 4 * MAX_WORD_CHARS + 16,
+    "unk_id": 0,
+    "unk_piece": UNKNOWN,
+    "eos_id": 1,
+    "eos_piece": END_OF_TEXT,
+    "pad_id": 2,
+    "pad_piece": PAD,
+    "bos_id": -1,
+    "control_symbols": list(CONTROL_SYMBOLS),
+    "minloglevel": 2,
+}
 # Rows that every vocabulary holds: control tokens, 256 bytes, required characters.
 SMALLEST_VOCABULARY = 512
 
@@ -48,18 +73,25 @@ def train_tokenizer(config: TokenizerConfig, *, force: bool = False) -> Artifact
     """Make a tokenizer folder: `tokenizer.model` and the Hugging Face files beside it.
 
     Raises:
-        InputError: `config.corpus` is no corpus.
-        ConfigError: the vocabulary is larger than the text can fill.
+        InputError: a corpus is none, or holds no text.
+        ConfigError: the vocabulary is larger than the text can fill, or a user token collides.
     """
-    corpus = open_artifact(config.corpus, "corpus")
-    with building("tokenizer", config, {"corpus": [config.corpus]}, force=force) as build:
+    corpora = [config.corpus, *config.more_corpora]
+    for corpus in corpora:
+        open_artifact(corpus, "corpus")
+    tokens = user_tokens(config)
+    inputs = {"corpus": [config.corpus], "more_corpora": list(config.more_corpora)}
+    with building("tokenizer", config, inputs, force=force) as build:
         if build.done:
             return build.done
-        text_bytes = corpus.figures["text_bytes_kept"] - corpus.figures["text_bytes_heldout"]
-        vocab_size = fitting_size(config.vocab_size, min(text_bytes, config.max_text_bytes))
-        share = min(1.0, config.max_text_bytes / max(1, text_bytes))
-        say(f"tokenizer: training {vocab_size:,} rows on {text_bytes * share / 1e6:,.1f} MB")
-        model = _train(_lines(config.corpus, share), vocab_size, config)
+        text = weigh(config)
+        num_bytes = min(text.num_bytes, config.max_text_bytes)
+        vocab_size = fitting_size(config.vocab_size, num_bytes)
+        say(f"tokenizer: training {vocab_size:,} rows on {num_bytes / 1e6:,.1f} MB")
+        model = _first_pass(text, rows_of_first_pass(vocab_size, config), tokens, config)
+        if config.superwords:
+            sample = text.stream(config.max_superword_bytes)
+            model = add_superwords(model, sample, config.superwords, config.superword_words)
         (build.path / MODEL_FILE).write_bytes(model)
         write_hf_folder(build.path / MODEL_FILE, build.path)
         return build.finish(_measure(build.path, config.corpus))
@@ -85,56 +117,67 @@ def fitting_size(vocab_size: int | str, text_bytes: int) -> int:
     return size
 
 
-def _lines(corpus: Path, share: float) -> Iterator[str]:
-    for text in read_texts(corpus, "train"):
-        if share < 1 and xxhash.xxh3_64_intdigest(text) / 2**64 >= share:
-            continue
-        for line in text.split("\n"):
-            yield from _cut(line)
+def rows_of_first_pass(vocab_size: int, config: TokenizerConfig) -> int:
+    """Rows that are left for pieces inside words.
 
-
-def _cut(line: str) -> Iterator[str]:
-    while len(line) > MAX_LINE_CHARS:
-        space = line.rfind(" ", 1, MAX_LINE_CHARS)
-        end = space if space > 0 else MAX_LINE_CHARS
-        yield line[:end]
-        line = line[end:]
-    if line:
-        yield line
-
-
-def _train(lines: Iterator[str], vocab_size: int, config: TokenizerConfig) -> bytes:
-    model = io.BytesIO()
-    try:
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=lines,
-            model_writer=model,
-            model_type="bpe",
-            vocab_size=vocab_size,
-            byte_fallback=True,
-            normalization_rule_name="identity",
-            remove_extra_whitespaces=False,
-            add_dummy_prefix=False,
-            allow_whitespace_only_pieces=True,
-            character_coverage=config.character_coverage,
-            required_chars=REQUIRED_CHARACTERS,
-            split_digits=config.split_digits,
-            max_sentencepiece_length=config.max_piece_length,
-            max_sentence_length=MAX_LINE_BYTES,
-            unk_id=0,
-            unk_piece=UNKNOWN,
-            eos_id=1,
-            eos_piece=END_OF_TEXT,
-            pad_id=2,
-            pad_piece=PAD,
-            bos_id=-1,
-            control_symbols=list(CONTROL_SYMBOLS),
-            num_threads=num_cpus(),
-            minloglevel=2,
+    Raises:
+        ConfigError: too few, or the algorithm has no second pass.
+    """
+    if config.superwords and config.algorithm != "bpe":
+        raise ConfigError(
+            "pieces across words need merges, which unigram has none of",
+            where="--superwords",
+            mend="take --algorithm bpe, or no superwords",
         )
-    except RuntimeError as error:
-        raise _explained(error, vocab_size, config.corpus) from error
-    return model.getvalue()
+    rows = vocab_size - config.superwords
+    if rows < SMALLEST_VOCABULARY:
+        raise ConfigError(
+            f"{config.superwords:,} of {vocab_size:,} rows leave {rows:,} for pieces inside words",
+            where="--superwords",
+            mend=f"give at most {vocab_size - SMALLEST_VOCABULARY:,}; a quarter is a good share",
+        )
+    return rows
+
+
+def _first_pass(
+    text: WeighedText, vocab_size: int, tokens: tuple[str, ...], config: TokenizerConfig
+) -> bytes:
+    words = count_words(text.stream(config.max_text_bytes))
+    if not words:
+        raise InputError("no text in it", where=config.corpus, mend="give a corpus with text")
+    model = io.BytesIO()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "words.tsv"
+        write_words(words, file, triples=config.digits == "triples")
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                input=str(file),
+                input_format="tsv",
+                model_writer=model,
+                model_type=config.algorithm,
+                vocab_size=vocab_size,
+                character_coverage=config.character_coverage,
+                required_chars=_required_characters(config),
+                split_digits=config.digits == "single",
+                split_by_unicode_script=not config.join_marks,
+                max_sentencepiece_length=config.max_piece_length,
+                user_defined_symbols=list(tokens),
+                num_threads=num_cpus(),
+                **FIXED,
+            )
+        except RuntimeError as error:
+            raise _explained(error, vocab_size, config.corpus) from error
+    learned = with_line_breaks(model.getvalue())
+    return with_exact_scores(learned) if config.algorithm == "unigram" else learned
+
+
+def _required_characters(config: TokenizerConfig) -> str:
+    unusable = "".join(sorted(set(config.required_characters) & set("\0\t\r\n \u2581")))
+    if unusable:
+        raise ConfigError(
+            f"{unusable!r} cannot be a piece's character", where="--required-characters"
+        )
+    return REQUIRED_CHARACTERS + LINE_BREAK + config.required_characters
 
 
 def _explained(error: RuntimeError, vocab_size: int, corpus: Path) -> Exception:
@@ -161,8 +204,10 @@ def _measure(folder: Path, corpus: Path) -> Figures:
         num_bytes += len(text.encode())
         num_words += len(text.split())
         num_tokens += len(ids)
+    num_across = sum(crosses_words(piece.text) for piece in read_pieces(folder / MODEL_FILE))
     return {
         "vocab_size": len(tokenizer),
+        "pieces_across_words": num_across,
         "measured_on": split,
         "tokens_per_word": round(num_tokens / max(1, num_words), 4),
         "bytes_per_token": round(num_bytes / max(1, num_tokens), 4),

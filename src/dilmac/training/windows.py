@@ -55,8 +55,8 @@ def tokenize(corpus: Path, tokenizer: Tokenizer, folder: Path) -> TokenFile:
 
     end = tokenizer.document_start_id
     with written_whole(path) as file, Steps("tokenize", unit="documents") as steps:
-        for ids in tokenizer.encode_stream(texts()):
-            row = np.array([*ids, end], dtype=np.int64)
+        for ids in tokenizer.encode_arrays(texts()):
+            row = np.append(ids, np.uint32(end))
             if row.max() >= len(tokenizer):
                 raise AssertionError("the tokenizer made an id outside its vocabulary")
             file.write(row.astype(dtype).tobytes())

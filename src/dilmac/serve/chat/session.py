@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from dilmac.core import EngineError, InputError
 from dilmac.engines import Engine
 from dilmac.serve.config import ChatConfig
-from dilmac.tokenizer import Message, encode_chat
+from dilmac.tokenizer import ANSWER_MARKS, Message, encode_chat
 
 # A character whose bytes have not all come yet is decoded as this; it is held back.
 _INCOMPLETE = "\ufffd"
@@ -101,8 +101,9 @@ class ChatSession:
     def _answer(self, turn: list[Message]) -> Iterator[str]:
         engine = self.engine
         ids = self._prompt(turn, engine)
+        stop_ids = (row for name, row in engine.control_tokens.items() if name not in ANSWER_MARKS)
         sampling = self.config.sampling(self.num_turns).model_copy(
-            update={"stop_ids": tuple(engine.control_tokens.values())}
+            update={"stop_ids": tuple(stop_ids)}
         )
         self.last = Speed()
         started = time.monotonic()

@@ -1,51 +1,125 @@
-"""What tokenizers make of the same texts: tokens, tokens per word, bytes per token, round trip."""
+"""What tokenizers make of the same texts: length, use of the vocabulary, losses, speed and cost."""
 
 from __future__ import annotations
 
-import unicodedata
-from pathlib import Path
-
-from dilmac.core import Figures, InputError, read_measured_texts
-from dilmac.tokenizer.encode import Tokenizer
+from dilmac.core import Figures, InputError, Steps
+from dilmac.tokenizer.encode import require_characters
 from dilmac.tokenizer.measure.config import CompareConfig
+from dilmac.tokenizer.measure.cost import context_gained, cost
+from dilmac.tokenizer.measure.figures import (
+    Extent,
+    Tally,
+    lengths,
+    mean,
+    ratio,
+    saved_percent,
+    speed,
+)
+from dilmac.tokenizer.measure.page import require_writable, write_page
+from dilmac.tokenizer.measure.peers import Peer, open_peer
+from dilmac.tokenizer.measure.read import pair_batches, text_batches
+
+SPEED_CHARACTERS = 1_000_000  # of text, from its beginning, to measure speed on
+AVERAGED = ("tokens_per_word", "bytes_per_token", "characters_per_token", "saved_percent")
 
 
 def compare_tokenizers(config: CompareConfig) -> Figures:
-    """Measure every tokenizer on the same texts (NFC); the first is the baseline of `saved`.
+    """Measure every tokenizer on the same texts (NFC); the first is the baseline of what is saved.
 
     Words are what white space divides. A round trip is exact when decoding gives the text back.
+    All figures but those under `speed` repeat exactly. Each list in them has one row a tokenizer.
 
     Raises:
-        InputError: a text or a tokenizer cannot be read.
+        InputError: a text or a tokenizer cannot be read, or there is no text.
+        ConfigError: a tiktoken file's split pattern is unknown, or the page cannot be written.
     """
-    tokenizers = [(name, Tokenizer(Path(name))) for name in config.tokenizer]
-    texts = [
-        unicodedata.normalize("NFC", text)
-        for text in read_measured_texts(config.inputs, config.text_field, config.max_text_bytes)
-    ]
-    if not any(texts):
+    if config.html is not None:
+        require_writable(config.html)
+    for sentence in config.sentence:
+        require_characters(sentence)
+    peers = [open_peer(name, config.tiktoken_split) for name in config.tokenizer]
+    tallies = [Tally(peer) for peer in peers]
+    extents: dict[str, Extent] = {}  # of each group
+    sample: list[str] = []
+    with Steps("compare", unit="texts") as steps:
+        for groups, texts in text_batches(config):
+            for group, text in zip(groups, texts, strict=True):
+                extents.setdefault(group, Extent()).add(text)
+            for tally in tallies:
+                tally.add(groups, texts)
+            if sum(map(len, sample)) < SPEED_CHARACTERS:
+                sample += texts
+            steps.advance(len(texts))
+    whole = sum(extents.values(), Extent())
+    if not whole.characters:
         raise InputError(
             "no text to measure", where=config.inputs[0], mend="raise --max-text-bytes"
         )
-    rows = [{"tokenizer": name, **measure(tokenizer, texts)} for name, tokenizer in tokenizers]
-    baseline = rows[0]["tokens"]
-    for row in rows:
-        row["saved_percent"] = round(100 * (1 - row["tokens"] / baseline), 2)
-    return {"texts": len(texts), "tokenizers": rows}
-
-
-def measure(tokenizer: Tokenizer, texts: list[str]) -> Figures:
-    """Counts of one tokenizer on `texts`."""
-    encoded = list(tokenizer.encode_stream(texts))
-    num_tokens = sum(map(len, encoded))
-    num_bytes = sum(len(text.encode()) for text in texts)
-    num_words = sum(len(text.split()) for text in texts)
-    pairs = zip(texts, encoded, strict=True)
-    num_exact = sum(tokenizer.decode(ids, keep_control=True) == text for text, ids in pairs)
-    return {
-        "vocab_size": len(tokenizer),
-        "tokens": num_tokens,
-        "tokens_per_word": round(num_tokens / max(1, num_words), 4),
-        "bytes_per_token": round(num_bytes / max(1, num_tokens), 4),
-        "round_trip_percent": round(100 * num_exact / len(texts), 4),
+    tokens = [tally.tokens.total() for tally in tallies]
+    by_group = {
+        group: _named(peers, _lengths([tally.tokens[group] for tally in tallies], extent))
+        for group, extent in extents.items()
+        if extent.characters
     }
+    figures = {
+        **vars(whole),
+        "tokenizers": _named(peers, _totals(tallies, whole, list(by_group.values()))),
+        "groups": by_group,
+        "context": _named(peers, context_gained(config, whole, tokens)),
+        "cost": _named(peers, cost(config, whole, tokens)),
+        "parallel": _named(peers, _premiums(config, peers)),
+        "lost": [{"tokenizer": tally.peer.name, **tally.lost} for tally in tallies if tally.lost],
+        "speed": _named(peers, [speed(peer, sample) for peer in peers]),
+    }
+    if config.html is not None:
+        write_page(config.html, config, figures, peers)
+    return figures
+
+
+def _named(peers: list[Peer], rows: list[Figures]) -> list[Figures]:
+    """Rows with their tokenizer's name; no rows where nothing was asked for."""
+    return [{"tokenizer": peer.name, **row} for peer, row in zip(peers, rows, strict=False)]
+
+
+def _lengths(tokens: list[int], extent: Extent) -> list[Figures]:
+    return [
+        {**lengths(count, extent), "saved_percent": saved_percent(count, tokens[0])}
+        for count in tokens
+    ]
+
+
+def _totals(tallies: list[Tally], whole: Extent, groups: list[list[Figures]]) -> list[Figures]:
+    """Figures of the whole text; `macro_…` is the mean over groups, large or small."""
+    baseline = tallies[0].tokens.total()
+    return [
+        {
+            **tally.figures(whole),
+            "saved_percent": saved_percent(tally.tokens.total(), baseline),
+            **{f"macro_{name}": mean(rows[place][name] for rows in groups) for name in AVERAGED},
+        }
+        for place, tally in enumerate(tallies)
+    ]
+
+
+def _premiums(config: CompareConfig, peers: list[Peer]) -> list[Figures]:
+    """Tokens of the same sentences in both languages (Petrov et al. 2023: the premium is 1 for the
+    same length); empty if there are none."""
+    counts = [[0, 0] for _ in peers]
+    for sides in pair_batches(config):
+        for count, peer in zip(counts, peers, strict=True):
+            for side, texts in enumerate(sides):
+                count[side] += sum(map(len, peer.encode_many(texts)))
+    if config.parallel is None:
+        return []
+    if not all(counts[0]):
+        raise InputError("holds no pair of sentences", where=config.parallel)
+    return [
+        {
+            "turkish_tokens": turkish,
+            "english_tokens": english,
+            "turkish_premium": round(ratio(turkish, english), 4),
+            "turkish_saved_percent": saved_percent(turkish, counts[0][0]),
+            "english_saved_percent": saved_percent(english, counts[0][1]),
+        }
+        for turkish, english in counts
+    ]

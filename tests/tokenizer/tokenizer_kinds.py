@@ -1,0 +1,64 @@
+"""Tokenizers of every kind, trained by SentencePiece with DESIGN.md's settings."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import sentencepiece
+
+from dilmac.tokenizer import ENTITY_SETS
+from dilmac.tokenizer.convert import with_exact_scores, write_hf_folder
+from dilmac.tokenizer.special import (
+    CONTROL_SYMBOLS,
+    END_OF_TEXT,
+    PAD,
+    REQUIRED_CHARACTERS,
+    UNKNOWN,
+)
+
+USER_TOKENS = (*ENTITY_SETS["education"].tokens, "İstanbul", "<ders>")
+OPTIONS: dict[str, dict[str, object]] = {
+    "plain": {},
+    "crossing": {"split_by_whitespace": False},
+    "user": {"user_defined_symbols": list(USER_TOKENS)},
+    "unigram": {"model_type": "unigram"},
+    "unigram-user": {"model_type": "unigram", "user_defined_symbols": list(USER_TOKENS)},
+}
+# The last is the product's own: pieces across words and with line breaks, and entity tokens.
+KINDS = (*OPTIONS, "superwords")
+
+
+def train_kind(kind: str, lines: list[str], folder: Path, vocab_size: int = 1500) -> Path:
+    """A tokenizer folder with DESIGN.md's settings and those of a kind."""
+    model = io.BytesIO()
+    settings = {
+        "model_type": "bpe",
+        "vocab_size": vocab_size,
+        "byte_fallback": True,
+        "normalization_rule_name": "identity",
+        "remove_extra_whitespaces": False,
+        "add_dummy_prefix": False,
+        "allow_whitespace_only_pieces": True,
+        "character_coverage": 0.9995,
+        "required_chars": REQUIRED_CHARACTERS,
+        "split_digits": True,
+        "unk_id": 0,
+        "unk_piece": UNKNOWN,
+        "eos_id": 1,
+        "eos_piece": END_OF_TEXT,
+        "pad_id": 2,
+        "pad_piece": PAD,
+        "bos_id": -1,
+        "control_symbols": list(CONTROL_SYMBOLS),
+        "minloglevel": 2,
+    }
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines), model_writer=model, **settings | OPTIONS[kind]
+    )
+    is_unigram = kind.startswith("unigram")
+    data = with_exact_scores(model.getvalue()) if is_unigram else model.getvalue()
+    folder.mkdir(parents=True)
+    (folder / "tokenizer.model").write_bytes(data)
+    write_hf_folder(folder / "tokenizer.model", folder)
+    return folder
