@@ -17,7 +17,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,19 +30,19 @@ from dilmac.tokenizer.extend.measure import count_rows
 from dilmac.tokenizer.extend.merges import learn_merges
 from dilmac.tokenizer.extend.prune import rows_to_keep
 from dilmac.tokenizer.extend.words import (
-    UNIT,
     Word,
-    count_stretches,
-    source_weights,
     words_of,
 )
 from dilmac.tokenizer.extend.write import extended_spec
+from dilmac.tokenizer.sample import weights_of
+from dilmac.tokenizer.words import count_words
 from support.measuring import heading
 
 HOLD_OUT_EVERY = 20
 ROWS = (8_000, 16_000, 32_000, 48_000, 64_000)
-BALANCES = (1.0, 0.7, 0.5, 0.4)
-CHOSEN = 0.4
+BALANCES = (1.0, 0.5, 0.3, 0.0)
+MAX_WEIGHT = 100.0
+CHOSEN = 0.0
 KEPT = (100_000, 64_000, 48_000, 40_000, 32_000, 24_000)
 LEFT_OUT_ROWS = (32_000, 64_000)
 Texts = dict[str, list[str]]
@@ -102,14 +102,15 @@ class Bench:
                     self.heldout[domain].append(document["text"])
         started = time.monotonic()
         self.words: dict[str, dict[Word, int]] = {
-            domain: words_of(base, count_stretches(documents, {}))
+            domain: words_of(base, count_words((document["text"], 1.0) for document in documents))
             for domain, documents in sorted(train.items())
         }
         print(f"words of {len(self.words)} domains: {time.monotonic() - started:.1f} s")
-        self.weights = {
-            balance: source_weights((d for each in train.values() for d in each), balance)
-            for balance in BALANCES
+        sizes = {
+            domain: sum(len(document["text"].encode()) for document in documents)
+            for domain, documents in train.items()
         }
+        self.weights = {balance: weights_of(sizes, balance, MAX_WEIGHT) for balance in BALANCES}
         self.sample = [document["text"] for each in train.values() for document in each[::8]]
         self.others = {
             name: list(read_measured_texts([folder / f"{name}-sample.jsonl.zst"]))
@@ -124,9 +125,9 @@ class Bench:
         """Merges of all domains but one, each weighed by its bytes."""
         mixed: dict[Word, int] = defaultdict(int)
         for domain, words in self.words.items():
-            weight = self.weights[balance].get(domain, UNIT)
+            weight = self.weights[balance][domain]
             for word, count in words.items() if domain != without else ():
-                mixed[word] += count * weight // UNIT
+                mixed[word] += round(count * weight)
         return learn_merges(mixed, self.base.names, rows)
 
     def fast(self, learnt: list[Pair], kept: list[int] | None = None) -> tokenizers.Tokenizer:
@@ -185,12 +186,13 @@ class Bench:
         """Old rows kept against what Turkish, English and code cost."""
         learnt = self.learn(CHOSEN, 32_000)
         whole = self.fast(learnt)
-        use: Counter[int] = Counter()
+        use: dict[int, float] = defaultdict(float)
         chosen = [self.sample, *(texts[::2] for texts in self.others.values())]
         for texts in chosen:
-            counts = count_rows(whole, ((text, UNIT) for text in texts))
-            total = counts.total()
-            use.update({row: count / total for row, count in counts.items()})  # type: ignore[arg-type]
+            counts = count_rows(whole, ((text, 1.0) for text in texts))
+            total = sum(counts.values())
+            for row, count in counts.items():
+                use[row] += count / total
         self.others = {name: texts[1::2] for name, texts in self.others.items()}
         for name, texts in self.others.items():
             self.base_tokens[name] = num_tokens(self.base.fast, texts)

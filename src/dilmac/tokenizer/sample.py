@@ -15,7 +15,7 @@ from pathlib import Path
 import xxhash
 
 from dilmac.core import ConfigError, read_documents
-from dilmac.tokenizer.config import TokenizerConfig
+from dilmac.tokenizer.config import LearntTextConfig
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class WeighedText:
                 yield text, weight / share
 
 
-def weigh(config: TokenizerConfig) -> WeighedText:
+def weigh(config: LearntTextConfig) -> WeighedText:
     """Read the corpora once for the size of each source, and weigh them.
 
     Raises:

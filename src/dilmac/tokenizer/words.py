@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from dilmac.core import say
+
 # SentencePiece's trainer reads lines: a line break in a word is written as this private character.
 LINE_BREAK = "\ue00a"
 MAX_WORD_CHARS = 1000  # longer runs without a space are data, not words
@@ -69,6 +71,8 @@ class WordCounts:
         for (weight, before), counter in self._counters.items():
             kept = {word: count for word, count in counter.items() if weight * count > limit}
             self._counters[weight, before] = Counter(kept)
+        left = sum(map(len, self._counters.values()))
+        say(f"words: the table was full; {left:,} that count more than {limit:g} stay")
 
     def words(self) -> dict[str, float]:
         """Words, each with the space before it, and how often each counts."""

@@ -7,55 +7,30 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import tokenizers
-import xxhash
 
-from dilmac.core import Figures, read_documents, read_measured_texts
+from dilmac.core import Figures, read_measured_texts, read_texts
 from dilmac.tokenizer.extend.config import ExtendConfig
-from dilmac.tokenizer.extend.words import UNIT, source_weights
+from dilmac.tokenizer.sample import WeighedText
 
 # Of the corpus and of every other text: enough to see what rows are used and what a text costs.
 MEASURED_BYTES = 20_000_000
 TEXTS_AT_ONCE = 500
 
-Document = dict[str, Any]
-
 
 @dataclass(frozen=True)
 class Reading:
-    """What of a corpus is read, and what each of its sources counts."""
+    """The text that rows are learnt from, and the texts that they are measured on."""
 
     config: ExtendConfig
-    train_bytes: int  # of the whole split
-    weights: dict[str, int]
-
-    @classmethod
-    def of(cls, config: ExtendConfig, figures: Figures) -> Reading:
-        """The reading that a config asks for; `figures` are the corpus's."""
-        train_bytes = figures["text_bytes_kept"] - figures["text_bytes_heldout"]
-        whole = cls(config, train_bytes, {})
-        return cls(config, train_bytes, source_weights(whole.documents(), config.balance))
-
-    @property
-    def num_bytes(self) -> int:
-        return min(self.train_bytes, self.config.max_text_bytes)
-
-    def documents(self, max_bytes: int | None = None) -> Iterator[Document]:
-        """Documents of the train split, sampled by hash to about `max_bytes` in all."""
-        share = min(self.num_bytes, max_bytes or self.num_bytes) / max(1, self.train_bytes)
-        for document in read_documents(self.config.corpus, "train"):
-            if share >= 1 or xxhash.xxh3_64_intdigest(document["text"]) / 2**64 < share:
-                yield document
+    text: WeighedText
 
     def heldout(self) -> tuple[str, Iterator[str]]:
         """The split that is measured, and its texts: unseen ones where the corpus has them."""
         if any(self.config.corpus.glob("heldout-*")):
-            split, documents = "heldout", read_documents(self.config.corpus, "heldout")
-        else:
-            split, documents = "train", self.documents(MEASURED_BYTES)
-        return split, _up_to(MEASURED_BYTES, (document["text"] for document in documents))
+            return "heldout", _up_to(MEASURED_BYTES, read_texts(self.config.corpus, "heldout"))
+        return "train", (text for text, _ in self.text.stream(MEASURED_BYTES))
 
     def others(self) -> Iterator[tuple[str, Iterator[str]]]:
         """Name and texts of each of the other texts."""
@@ -64,23 +39,20 @@ class Reading:
 
     def use(self, fast: tokenizers.Tokenizer) -> dict[int, float]:
         """Share of each row in the text: the corpus and every other text weigh the same."""
-        weighed = (
-            (document["text"], self.weights.get(document["source"], UNIT))
-            for document in self.documents(MEASURED_BYTES)
-        )
-        parts = [weighed, *(((text, UNIT) for text in texts) for _, texts in self.others())]
+        others = (((text, 1.0) for text in texts) for _, texts in self.others())
+        parts = [self.text.stream(MEASURED_BYTES), *others]
         use: dict[int, float] = defaultdict(float)
         for part in parts:
             counts = count_rows(fast, part)
-            total = counts.total()
+            total = sum(counts.values())
             for row, count in counts.items():
                 use[row] += count / total
         return use
 
 
-def count_rows(fast: tokenizers.Tokenizer, texts: Iterable[tuple[str, int]]) -> Counter[int]:
+def count_rows(fast: tokenizers.Tokenizer, texts: Iterable[tuple[str, float]]) -> dict[int, float]:
     """How often each row is used in texts, each with its weight."""
-    counts: Counter[int] = Counter()
+    counts: dict[int, float] = defaultdict(float)
     texts = iter(texts)
     while batch := list(islice(texts, TEXTS_AT_ONCE)):
         encodings = fast.encode_batch_fast([text for text, _ in batch], add_special_tokens=False)

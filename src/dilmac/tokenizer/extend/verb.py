@@ -25,9 +25,11 @@ from dilmac.tokenizer.extend.config import ExtendConfig
 from dilmac.tokenizer.extend.measure import Reading, measure
 from dilmac.tokenizer.extend.merges import learn_merges
 from dilmac.tokenizer.extend.prune import rows_to_keep
-from dilmac.tokenizer.extend.words import count_stretches, words_of
+from dilmac.tokenizer.extend.words import words_of
 from dilmac.tokenizer.extend.write import extended_spec, write_extended
 from dilmac.tokenizer.hub import folder_of
+from dilmac.tokenizer.sample import weigh
+from dilmac.tokenizer.words import count_words
 
 
 def extend_tokenizer(config: ExtendConfig, *, force: bool = False) -> Artifact:
@@ -37,18 +39,21 @@ def extend_tokenizer(config: ExtendConfig, *, force: bool = False) -> Artifact:
         InputError: no corpus, or a base that cannot be found or is no byte-level BPE.
         ConfigError: more rows than the text can fill, or fewer to keep than are needed.
     """
-    corpus = open_artifact(config.corpus, "corpus")
+    for corpus in (config.corpus, *config.more_corpora):
+        open_artifact(corpus, "corpus")
     base = read_base(folder_of(config.base, BASE_FILES, f"--base {config.base}"))
     inputs = {
         "corpus": [config.corpus],
+        "more_corpora": list(config.more_corpora),
         "base": base.files,
         "other_texts": expand_inputs(config.other_texts),
     }
     with building("tokenizer", config, inputs, force=force) as build:
         if build.done:
             return build.done
-        reading = Reading.of(config, corpus.figures)
-        say(f"extend: {config.rows:,} rows from {reading.num_bytes / 1e6:,.1f} MB")
+        reading = Reading(config, weigh(config))
+        num_bytes = min(reading.text.num_bytes, config.max_text_bytes)
+        say(f"extend: {config.rows:,} rows from {num_bytes / 1e6:,.1f} MB")
         learnt = _learn(base, reading, config)
         kept = list(range(len(base.names)))
         if config.keep:
@@ -64,7 +69,7 @@ def extend_tokenizer(config: ExtendConfig, *, force: bool = False) -> Artifact:
 
 
 def _learn(base: Base, reading: Reading, config: ExtendConfig) -> list[Pair]:
-    counts = count_stretches(reading.documents(), reading.weights)
+    counts = count_words(reading.text.stream(config.max_text_bytes))
     learnt = learn_merges(words_of(base, counts), base.names, config.rows)
     if not learnt:
         raise InputError("no word in it that the base cuts more than once", where=config.corpus)
