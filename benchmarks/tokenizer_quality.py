@@ -11,20 +11,22 @@ leaving one domain out at a time, on that domain; macro averages over domains.
 from __future__ import annotations
 
 import argparse
-import io
-import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import sentencepiece
+import xxhash
 
 from dilmac.core import num_cpus, read_documents
-from dilmac.tokenizer import Tokenizer, TokenizerConfig, train_tokenizer
-from dilmac.tokenizer.special import REQUIRED_CHARACTERS
-from dilmac.tokenizer.train import FIXED
+from dilmac.tokenizer import Tokenizer, TokenizerConfig
+from dilmac.tokenizer.sample import weights_of
+from dilmac.tokenizer.special import SPACE_MARK
+from dilmac.tokenizer.superwords import add_superwords
+from dilmac.tokenizer.train import train_on_words
+from dilmac.tokenizer.words import MAX_WORD_CHARS, count_words
 from support.measuring import heading
 
 # Sources of the shared corpus that are one domain.
@@ -41,15 +43,16 @@ DOMAIN = {
     "mixed-written": "treebank",
     "news": "treebank",
 }
+Texts = dict[str, list[str]]
 MAX_BYTES_A_DOMAIN = 1_500_000  # of a domain that is left out
 
 
 def variants(rows: int) -> dict[str, dict[str, Any]]:
     """What is compared: settings of `dilmac tokenizer train`, beside plain SentencePiece."""
-    quarter = {"superwords": rows // 4}
+    quarter = {"superwords": rows // 4, "max_superword_bytes": 40_000_000}
     even = {"balance": 0.0, "max_weight": 100.0}
     return {
-        "plain": {},  # trained by SentencePiece itself, see `train_plain`
+        "plain": {"join_marks": False},  # on every word, line by line: SentencePiece's own
         "words": {"join_marks": False},
         "words, weighed": {"join_marks": False, **even},
         "marks": {},
@@ -69,81 +72,100 @@ def domain_of(source: str) -> str:
     return "web" if source.startswith("web-") else DOMAIN.get(source, source)
 
 
-class Texts:
-    """Texts by domain, with the tokens that Qwen3 makes of each domain's."""
+class Bench:
+    """The text by source, its words, and the tokens that Qwen3 makes of what is measured."""
 
-    def __init__(self, corpus: Path, qwen: Path):
-        self.heldout: dict[str, list[str]] = defaultdict(list)
-        self.unseen: dict[str, list[str]] = defaultdict(list)
-        self.sources: dict[str, set[str]] = defaultdict(set)
+    def __init__(self, corpus: Path, qwen: Path, rows: int):
+        self.corpus, self.rows = corpus, rows
+        self.train: Texts = defaultdict(list)
+        self.heldout: Texts = defaultdict(list)
+        self.unseen: Texts = defaultdict(list)
         sizes: dict[str, int] = defaultdict(int)
         for split in ("heldout", "train"):
             for document in read_documents(corpus, split):
                 domain, text = domain_of(document["source"]), document["text"]
-                self.sources[domain].add(document["source"])
                 if split == "heldout":
                     self.heldout[domain].append(text)
+                else:
+                    self.train[document["source"]].append(text)
                 if sizes[domain] < MAX_BYTES_A_DOMAIN:
                     sizes[domain] += len(text.encode())
                     self.unseen[domain].append(text)
+        self.sizes = {
+            name: sum(len(text.encode()) for text in texts) for name, texts in self.train.items()
+        }
+        self.words = {
+            name: count_words((text, 1.0) for text in texts) for name, texts in self.train.items()
+        }
+        self.every_word = {name: count_every_word(texts) for name, texts in self.train.items()}
         tokenizer = Tokenizer(qwen)
         self.qwen_heldout = {name: count(tokenizer, texts) for name, texts in self.heldout.items()}
         self.qwen_unseen = {name: count(tokenizer, texts) for name, texts in self.unseen.items()}
+
+    def learn(self, name: str, left_out: str | None = None) -> bytes:
+        """The model of a variant, of all domains but one."""
+        sizes = {name: size for name, size in self.sizes.items() if domain_of(name) != left_out}
+        config = TokenizerConfig(
+            corpus=self.corpus, vocab_size=self.rows, out=Path(), **variants(self.rows)[name]
+        )
+        weights = weights_of(sizes, config.balance, config.max_weight)
+        words: dict[str, float] = defaultdict(float)
+        for source, counts in (self.every_word if name == "plain" else self.words).items():
+            for word, number in counts.items() if source in sizes else ():
+                words[word] += number * weights[source]
+        model = train_on_words(words, self.rows - config.superwords, config)
+        if not config.superwords:
+            return model
+        sample = self.sample(sizes, weights, config.max_superword_bytes)
+        return add_superwords(model, sample, config.superwords, config.superword_words)
+
+    def sample(
+        self, sizes: dict[str, int], weights: dict[str, float], max_bytes: int
+    ) -> Iterator[tuple[str, float]]:
+        """As `WeighedText.stream`, of texts in memory."""
+        counted = sum(sizes[name] * weights[name] for name in sizes)
+        for source in sizes:
+            share = min(1.0, weights[source] * max_bytes / counted)
+            for text in self.train[source]:
+                if xxhash.xxh3_64_intdigest(text) / 2**64 < share:
+                    yield text, weights[source] / share
+
+    def seen(self, model: bytes) -> dict[str, float]:
+        return saved(model, self.heldout, self.qwen_heldout)
+
+    def left_out(self, name: str) -> dict[str, float]:
+        values: dict[str, float] = {}
+        for domain in sorted(self.unseen):
+            only = {domain: self.unseen[domain]}
+            values |= saved(self.learn(name, domain), only, self.qwen_unseen)
+        return values
+
+
+def count_every_word(texts: list[str]) -> Counter[str]:
+    """Words as SentencePiece's own trainer counts them: all of them, line by line."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        for line in text.split("\n"):
+            first, *others = line.split(" ")
+            counts.update([first, *(" " + word for word in others if word)])
+    return Counter({word: count for word, count in counts.items() if is_usable(word)})
+
+
+def is_usable(word: str) -> bool:
+    return 0 < len(word) <= MAX_WORD_CHARS and word.isprintable() and SPACE_MARK not in word
 
 
 def count(tokenizer: Tokenizer, texts: list[str]) -> int:
     return sum(len(ids) for ids in tokenizer.encode_arrays(texts))
 
 
-def train_plain(corpus: Path, left_out: set[str], rows: int) -> bytes:
-    """SentencePiece's own training with DESIGN.md's settings on every line of the text."""
-
-    def lines() -> Iterator[str]:
-        for document in read_documents(corpus, "train"):
-            if document["source"] not in left_out:
-                yield from (line[:4000] for line in document["text"].split("\n") if line)
-
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=lines(),
-        model_writer=model,
-        model_type="bpe",
-        vocab_size=rows,
-        character_coverage=0.9995,
-        required_chars=REQUIRED_CHARACTERS,
-        split_digits=True,
-        max_sentencepiece_length=24,
-        num_threads=num_cpus(),
-        **FIXED,
-    )
-    return model.getvalue()
-
-
-def saved(model: bytes, texts: dict[str, list[str]], qwen: dict[str, int]) -> dict[str, float]:
+def saved(model: bytes, texts: Texts, qwen: dict[str, int]) -> dict[str, float]:
     processor = sentencepiece.SentencePieceProcessor(model_proto=model)
     result = {}
     for domain in sorted(texts):
         encoded = processor.encode(texts[domain], num_threads=num_cpus())
         result[domain] = 100 * (1 - sum(map(len, encoded)) / qwen[domain])
     return result
-
-
-def train(corpus: Path, settings: dict[str, Any], left_out: set[str], rows: int) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        config = TokenizerConfig(
-            corpus=corpus,
-            vocab_size=rows,
-            source_weights=dict.fromkeys(left_out, 0.0),
-            out=Path(folder) / "tokenizer",
-            **settings,
-        )
-        return (train_tokenizer(config).path / "tokenizer.model").read_bytes()
-
-
-def learn(name: str, corpus: Path, left_out: set[str], rows: int) -> bytes:
-    if name == "plain":
-        return train_plain(corpus, left_out, rows)
-    return train(corpus, variants(rows)[name], left_out, rows)
 
 
 def macro(values: dict[str, float]) -> float:
@@ -163,20 +185,15 @@ def main() -> None:
     parser.add_argument("--folds", nargs="*", default=["plain", "chosen"])
     chosen = parser.parse_args()
     print(heading(f"python benchmarks/tokenizer_quality.py CORPUS QWEN --rows {chosen.rows}"))
-    texts = Texts(chosen.corpus, chosen.qwen)
+    bench = Bench(chosen.corpus, chosen.qwen, chosen.rows)
     for name in variants(chosen.rows) if chosen.variants is None else chosen.variants:
         started = time.perf_counter()
-        model = learn(name, chosen.corpus, set(), chosen.rows)
-        values = saved(model, texts.heldout, texts.qwen_heldout)
+        values = bench.seen(bench.learn(name))
         seconds = time.perf_counter() - started
         print(f"{name}: {macro(values):.2f} % saved, {seconds:.0f} s ({shown(values)})", flush=True)
     for name in chosen.folds:
-        unseen = {}
-        for domain, sources in texts.sources.items():
-            model = learn(name, chosen.corpus, sources, chosen.rows)
-            only = {domain: texts.unseen[domain]}
-            unseen |= saved(model, only, texts.qwen_unseen)
-        print(f"{name}, left out: {macro(unseen):.2f} % saved ({shown(unseen)})", flush=True)
+        values = bench.left_out(name)
+        print(f"{name}, left out: {macro(values):.2f} % saved ({shown(values)})", flush=True)
 
 
 if __name__ == "__main__":

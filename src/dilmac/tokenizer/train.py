@@ -10,6 +10,7 @@ import io
 import math
 import re
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from dilmac.core import (
 from dilmac.tokenizer.config import TokenizerConfig
 from dilmac.tokenizer.convert import read_pieces, with_exact_scores, write_hf_folder
 from dilmac.tokenizer.encode import MODEL_FILE, Tokenizer
-from dilmac.tokenizer.sample import WeighedText, weigh
+from dilmac.tokenizer.sample import weigh
 from dilmac.tokenizer.special import (
     CONTROL_SYMBOLS,
     END_OF_TEXT,
@@ -79,7 +80,7 @@ def train_tokenizer(config: TokenizerConfig, *, force: bool = False) -> Artifact
     corpora = [config.corpus, *config.more_corpora]
     for corpus in corpora:
         open_artifact(corpus, "corpus")
-    tokens = user_tokens(config)
+    user_tokens(config)  # refused before the corpus is read
     inputs = {"corpus": [config.corpus], "more_corpora": list(config.more_corpora)}
     with building("tokenizer", config, inputs, force=force) as build:
         if build.done:
@@ -88,7 +89,8 @@ def train_tokenizer(config: TokenizerConfig, *, force: bool = False) -> Artifact
         num_bytes = min(text.num_bytes, config.max_text_bytes)
         vocab_size = fitting_size(config.vocab_size, num_bytes)
         say(f"tokenizer: training {vocab_size:,} rows on {num_bytes / 1e6:,.1f} MB")
-        model = _first_pass(text, rows_of_first_pass(vocab_size, config), tokens, config)
+        rows = rows_of_first_pass(vocab_size, config)
+        model = train_on_words(count_words(text.stream(config.max_text_bytes)), rows, config)
         if config.superwords:
             sample = text.stream(config.max_superword_bytes)
             model = add_superwords(model, sample, config.superwords, config.superword_words)
@@ -139,10 +141,13 @@ def rows_of_first_pass(vocab_size: int, config: TokenizerConfig) -> int:
     return rows
 
 
-def _first_pass(
-    text: WeighedText, vocab_size: int, tokens: tuple[str, ...], config: TokenizerConfig
-) -> bytes:
-    words = count_words(text.stream(config.max_text_bytes))
+def train_on_words(words: Mapping[str, float], vocab_size: int, config: TokenizerConfig) -> bytes:
+    """The first pass: a SentencePiece model of pieces inside words.
+
+    Raises:
+        InputError: there are no words.
+        ConfigError: more rows than they can fill.
+    """
     if not words:
         raise InputError("no text in it", where=config.corpus, mend="give a corpus with text")
     model = io.BytesIO()
@@ -161,7 +166,7 @@ def _first_pass(
                 split_digits=config.digits == "single",
                 split_by_unicode_script=not config.join_marks,
                 max_sentencepiece_length=config.max_piece_length,
-                user_defined_symbols=list(tokens),
+                user_defined_symbols=list(user_tokens(config)),
                 num_threads=num_cpus(),
                 **FIXED,
             )

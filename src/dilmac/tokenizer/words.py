@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from dilmac.core import say
@@ -93,7 +93,7 @@ def count_words(texts: Iterable[tuple[str, float]], max_words: int = MAX_WORDS) 
     return counts.words()
 
 
-def write_words(words: dict[str, float], path: Path, *, triples: bool) -> None:
+def write_words(words: Mapping[str, float], path: Path, *, triples: bool) -> None:
     """Write words as SentencePiece's trainer reads them: word, tab, whole number; most first.
 
     With `triples` a run of digits is cut after every third, so that no piece holds more.
