@@ -15,6 +15,7 @@ from dilmac.export import GgufConfig, export_gguf
 from dilmac.export.parity import prove
 from dilmac.models import save_model
 from dilmac.tokenizer import copy_tokenizer
+from dilmac.tokenizer.special import CONTROL_TOKENS
 
 FEW = {"num_lines": 50, "num_fuzz": 100, "num_positions": 150}
 
@@ -52,7 +53,7 @@ def test_metadata_leaves_nothing_to_a_default(tiny_gguf: Path) -> None:
     assert tokens[value["tokenizer.ggml.eos_token_id"]] == "<|im_end|>"
     assert tokens[value["tokenizer.ggml.padding_token_id"]] == "<|pad|>"
     for row, token in enumerate(tokens):
-        assert (types[row] == gguf.TokenType.CONTROL) == (token[:2] == "<|"), token
+        assert (types[row] == gguf.TokenType.CONTROL) == (token in CONTROL_TOKENS[1:]), token
     assert "<|im_start|>" in value["tokenizer.chat_template"]
 
 

@@ -23,7 +23,7 @@ def folder_of(name: str, files: Sequence[str], where: str | None = None) -> Path
         return Path(snapshot_download(name, allow_patterns=list(files)))
     except (OSError, ValueError, HfHubHTTPError) as error:  # not cached, no network, no such name
         raise InputError(
-            "no such file or folder, and the hub has no such name or cannot be reached",
+            "no tokenizer.json there, and the hub has no such name or cannot be reached",
             where=where or name,
             mend=f"`hf download {name} tokenizer.json tokenizer_config.json --local-dir DIR`, then "
             "give DIR; with HF_HUB_OFFLINE=0 dilmac asks the hub itself",

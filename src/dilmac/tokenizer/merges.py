@@ -19,6 +19,7 @@ WALL = 0  # between texts; `<unk>`'s row, which no text holds
 TAIL = 0.12  # pairs that save at least 88 % of what the best one saves are merged in one round
 MAX_NEW_A_ROUND = 400
 NUM_BINS_LOG2 = 21  # pairs are counted by hash first; 2^24 bins took ten times as long (cache)
+NUM_BINS = 1 << NUM_BINS_LOG2
 ROW_BITS = 20  # a pair is one number: left row, right row
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing (Knuth, TAOCP 3, 6.4)
 
@@ -72,15 +73,19 @@ class PairMerger:
         self._row_of = {text: row for row, text in enumerate(pieces.texts) if pieces.is_open[row]}
         self._borders: list[Borders] = []
         self._refused: set[int] = set()
+        self._reach = 6 * MAX_NEW_A_ROUND  # heaviest bins that are looked into
 
     def run(self, num: int) -> list[str]:
         """Make up to `num` new pieces; fewer where no pair is left."""
         first = len(self.pieces.texts)
         while (missing := num - (len(self.pieces.texts) - first)) > 0:
             places, pairs = self._joinable()
+            num_refused = len(self._refused)
             chosen = self._best(places, pairs, missing)
-            if not chosen:
-                break
+            if not chosen and len(self._refused) == num_refused:
+                if self._reach >= NUM_BINS:
+                    break
+                self._reach *= 2  # the heaviest bins hold refused pairs and many rare ones
             self._merge(places, pairs, chosen)
         return self.pieces.texts[first:]
 
@@ -129,8 +134,8 @@ class PairMerger:
         Counted by hash first, exactly then: only what falls into a heavy bin can be heavy.
         """
         hashed = (pairs.astype(np.uint64) * GOLDEN) >> np.uint64(64 - NUM_BINS_LOG2)
-        bins = np.bincount(hashed.astype(np.int64), weights, minlength=1 << NUM_BINS_LOG2)
-        num_wanted = min(6 * MAX_NEW_A_ROUND + len(self._refused), len(bins) - 1)
+        bins = np.bincount(hashed.astype(np.int64), weights, minlength=NUM_BINS)
+        num_wanted = min(self._reach + len(self._refused), NUM_BINS)
         limit = max(np.partition(bins, -num_wanted)[-num_wanted], np.finfo(np.float32).tiny)
         heavy = bins[hashed] >= limit
         distinct, which = np.unique(pairs[heavy], return_inverse=True)
@@ -149,6 +154,8 @@ class PairMerger:
     def _merge(
         self, places: NDArray[np.int64], pairs: NDArray[np.int64], chosen: dict[int, int]
     ) -> None:
+        if not chosen:
+            return
         numbers = np.fromiter(chosen, dtype=np.int64)
         rows = np.fromiter(chosen.values(), dtype=np.int32)
         by_number = np.argsort(numbers)

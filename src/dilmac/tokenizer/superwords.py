@@ -16,7 +16,7 @@ import numpy as np
 import sentencepiece
 from numpy.typing import NDArray
 
-from dilmac.core import num_cpus, say
+from dilmac.core import ConfigError, num_cpus, say
 from dilmac.tokenizer.merges import WALL, Borders, PairMerger, Pieces
 from dilmac.tokenizer.special import SPACE_MARK
 
@@ -83,12 +83,22 @@ def add_superwords(
     """The model with `num` more rows: the pieces that save most tokens of the weighted texts.
 
     Memory: about 45 bytes a token of the texts, 11 MB a MB of Turkish.
+
+    Raises:
+        ConfigError: the texts have fewer pairs that may be joined.
     """
     pieces = Pieces.of_model(model)
     ids, weights = _encoded(model, texts)
     say(f"tokenizer: {num:,} pieces across words, from {len(ids) / 1e6:.1f} million tokens")
     merger = PairMerger(pieces, (ids, weights), PieceRules(max_words).allow, borders_of)
-    return _with_pieces(model, merger.run(num))
+    made = merger.run(num)
+    if len(made) < num:
+        raise ConfigError(
+            f"the text has only {len(made):,} of {num:,} pieces across words",
+            where="--superwords",
+            mend=f"give at most {len(made):,}, or more text",
+        )
+    return _with_pieces(model, made)
 
 
 def _encoded(
