@@ -49,8 +49,11 @@ def test_a_weight_of_zero_leaves_a_source_out(two_sources: Path) -> None:
     assert len(texts) == 20 and all(text.startswith("az") for text in texts)
     with pytest.raises(ConfigError, match="no source 'kısa'"):
         weighed(two_sources, source_weights={"kısa": 2})
-    with pytest.raises(ConfigError, match="negative"):
-        weighed(two_sources, source_weights={"az": -1})
+    for factor in (-1, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="is no weight"):
+            weighed(two_sources, source_weights={"az": factor})
+    few = weighed(two_sources, source_weights={"az": 0.001, "uzun": 0.001})
+    assert few.weights == weighed(two_sources).weights
 
 
 def test_a_sample_is_as_large_as_asked_and_stands_for_the_whole(two_sources: Path) -> None:

@@ -55,7 +55,7 @@ class TokenizerConfig(LearntTextConfig):
     )
     superword_words: int = Field(4, ge=2, description="words in a piece at most")
     character_coverage: float = Field(
-        0.9995, gt=0.9, le=1, description="share of characters with a piece of their own [0-1]"
+        0.9995, ge=0.98, le=1, description="share of characters with a piece of their own [0-1]"
     )
     required_characters: str = Field(
         "", description="characters with a piece of their own, beside ASCII, Turkish and marks"

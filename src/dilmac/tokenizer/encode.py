@@ -93,6 +93,8 @@ class Tokenizer:
             self._fast = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the Rust library raises bare Exception
             raise InputError(f"no readable tokenizer ({error})", where=path) from error
+        self._fast.no_truncation()  # a file of others' may say so; text would be lost silently
+        self._fast.no_padding()
         self._fast.encode_special_tokens = True
         self._is_sentencepiece = self._fast.token_to_id("<0xE2>") is not None
         if not self._is_sentencepiece:
@@ -197,6 +199,8 @@ class Tokenizer:
 
     def piece(self, row: int) -> str:
         """A token as a person reads it: its text, or `⟨E2⟩` for a byte of a character."""
+        if not 0 <= row < len(self):
+            raise InputError(f"id {row} is outside the vocabulary of {len(self)}")
         data = self._rows[row]
         return str(self._fast.id_to_token(row)) if data is None else readable(data)
 

@@ -14,12 +14,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from dilmac.core import ConfigError
+
 
 @dataclass(frozen=True)
 class EntitySet:
     """Names of entity tokens, each with the one phrase that it stands for."""
 
     phrases: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        """Refuse what could not come back.
+
+        Raises:
+            ConfigError: no phrase, an empty one, the same one twice, or a name that is no word.
+        """
+        names, phrases = list(self.phrases), list(self.phrases.values())
+        if not names or not all(phrases) or len(set(phrases)) < len(phrases):
+            raise ConfigError("every entity needs a phrase of its own", where="phrases")
+        if odd := [name for name in names if not re.fullmatch(r"\w+", name)]:
+            raise ConfigError(f"{odd[0]!r} is no word", where="phrases", mend="such as BEGINNER")
 
     @property
     def tokens(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A tokenizer by name: a folder, or what the hub's cache or the hub has under that name."""
+"""A tokenizer by name: a folder, one that ships (`tr32k`), or one of the hub or its cache."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dilmac.core import InputError
+from dilmac.tokenizer.pretrained import pretrained_names, pretrained_path
 
 
 def folder_of(name: str, files: Sequence[str], where: str | None = None) -> Path:
-    """The folder `name`, or that name's `files` on the hub, as far as it has them.
+    """The folder `name`, what ships under that name, or its `files` on the hub.
 
     Raises:
         InputError: no such folder, and no such name that can be reached; `where` names the flag.
     """
+    if name in pretrained_names():
+        return pretrained_path(name)
     if Path(name).is_dir():
         return Path(name)
+    if Path(name).name == "tokenizer.json" and Path(name).is_file():
+        return Path(name).parent
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 

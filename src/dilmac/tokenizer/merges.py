@@ -35,6 +35,11 @@ class Borders(NamedTuple):
     ends_sentence: bool  # nothing that starts a word can follow it
 
 
+def cannot_follow(before: Borders, after: Borders) -> bool:
+    """Whether the borders alone keep two pieces apart."""
+    return before.closed_right or after.closed_left or (before.ends_sentence and after.starts_word)
+
+
 @dataclass
 class Pieces:
     """Rows of a vocabulary: their text, and which of them may be joined at all."""
@@ -70,7 +75,7 @@ class PairMerger:
     ):
         self.pieces, self.allow, self.borders_of = pieces, allow, borders_of
         self.ids, self.weights = text
-        self._row_of = {text: row for row, text in enumerate(pieces.texts) if pieces.is_open[row]}
+        self._row_of = {text: row for row, text in enumerate(pieces.texts)}
         self._borders: list[Borders] = []
         self._refused: set[int] = set()
         self._reach = 6 * MAX_NEW_A_ROUND  # heaviest bins that are looked into
@@ -113,11 +118,12 @@ class PairMerger:
                 continue
             left = self.pieces.texts[pair >> ROW_BITS]
             right = self.pieces.texts[pair & ((1 << ROW_BITS) - 1)]
-            if not self.allow(left, right):
+            row = self._row_of.get(left + right)
+            # A control or user token's name is taken: never a second row that is read as content.
+            if not self.allow(left, right) or (row is not None and not self.pieces.is_open[row]):
                 self._refused.add(pair)
                 continue
             best = best or count
-            row = self._row_of.get(left + right)
             if row is None:
                 if count < best * (1 - TAIL) or num_new >= min(missing, MAX_NEW_A_ROUND):
                     break

@@ -58,6 +58,8 @@ def weigh(config: LearntTextConfig) -> WeighedText:
     for name, factor in config.source_weights.items():
         _require_source(name, factor, sizes)
     factors = {name: config.source_weights.get(name, 1.0) for name in sizes}
+    highest = max(factors.values(), default=0.0) or 1.0
+    factors = {name: factor / highest for name, factor in factors.items()}
     wanted = {name: size for name, size in sizes.items() if factors[name]}
     weights = weights_of(wanted, config.balance, config.max_weight)
     return WeighedText(corpora, wanted, {name: weights[name] * factors[name] for name in wanted})
@@ -88,7 +90,7 @@ def _require_source(name: str, factor: float, sizes: Mapping[str, int]) -> None:
         raise ConfigError(
             f"no source {name!r} in the corpus", where="--source-weights", mend=f"one of {known}"
         )
-    if factor < 0:
+    if not 0 <= factor < float("inf"):
         raise ConfigError(
-            f"{factor} for {name!r} is negative", where="--source-weights", mend="0 leaves it out"
+            f"{factor} for {name!r} is no weight", where="--source-weights", mend="0 leaves it out"
         )

@@ -17,13 +17,14 @@ import sentencepiece
 from numpy.typing import NDArray
 
 from dilmac.core import ConfigError, num_cpus, say
-from dilmac.tokenizer.merges import WALL, Borders, PairMerger, Pieces
+from dilmac.tokenizer.merges import WALL, Borders, PairMerger, Pieces, cannot_follow
 from dilmac.tokenizer.special import SPACE_MARK
 
 MAX_SUPERWORD_CHARS = 32
 BATCH_TEXTS = 512
 
-_ENDS_SENTENCE = re.compile(r"[.!?…:;][^\w▁]*$")
+_ENDS_SENTENCE = re.compile(r"[.!?…:;。！？](?:[^\w▁]|_)*$")
+_OTHER_LINE_BREAKS = re.compile("[\t\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _LINE_BREAKS = re.compile(r"▁?[^\w\s▁]*\n+")
 
 
@@ -40,14 +41,14 @@ class PieceRules:
     def allow(self, left: str, right: str) -> bool:
         """Whether the two may be joined."""
         piece = left + right
-        if len(piece) > self.max_chars or any(character.isdigit() for character in piece):
+        if len(piece) > self.max_chars or cannot_follow(borders_of(left), borders_of(right)):
             return False
         if "\n" in piece:
             return _LINE_BREAKS.fullmatch(piece) is not None
         if set(piece) == {SPACE_MARK}:
             return True
         inside = piece.lstrip(SPACE_MARK)
-        if piece.endswith(SPACE_MARK) or "\t" in piece:
+        if piece.endswith(SPACE_MARK) or _OTHER_LINE_BREAKS.search(piece):
             return False
         if SPACE_MARK not in inside:
             return True
@@ -63,7 +64,7 @@ def borders_of(piece: str) -> Borders:
     """What can never be joined to a piece: the quick look that spares most pairs `allow`."""
     has_digit = any(character.isdigit() for character in piece)
     is_spaces = set(piece) == {SPACE_MARK}
-    ends_line = piece.endswith("\n") and set(piece) != {"\n"}
+    ends_line = piece.endswith("\n") and set(piece) != {"\n"}  # `.⏎⏎`: nothing is added to it
     return Borders(
         closed_left=has_digit,
         closed_right=has_digit or ends_line or (piece.endswith(SPACE_MARK) and not is_spaces),

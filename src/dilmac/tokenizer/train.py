@@ -30,7 +30,7 @@ from dilmac.core import (
 from dilmac.tokenizer.config import TokenizerConfig
 from dilmac.tokenizer.convert import read_pieces, with_exact_scores, write_hf_folder
 from dilmac.tokenizer.encode import MODEL_FILE, Tokenizer
-from dilmac.tokenizer.sample import weigh
+from dilmac.tokenizer.sample import WeighedText, weigh
 from dilmac.tokenizer.special import (
     CONTROL_SYMBOLS,
     END_OF_TEXT,
@@ -66,6 +66,10 @@ FIXED: dict[str, Any] = {
     "control_symbols": list(CONTROL_SYMBOLS),
     "minloglevel": 2,
 }
+# Unigram's sums depend on how many threads share them; BPE's do not.
+UNIGRAM_THREADS = 4
+MAX_VOCABULARY = 1_000_000
+MEASURED_BYTES = 20_000_000
 # Rows that every vocabulary holds: control tokens, 256 bytes, required characters.
 SMALLEST_VOCABULARY = 512
 
@@ -96,7 +100,7 @@ def train_tokenizer(config: TokenizerConfig, *, force: bool = False) -> Artifact
             model = add_superwords(model, sample, config.superwords, config.superword_words)
         (build.path / MODEL_FILE).write_bytes(model)
         write_hf_folder(build.path / MODEL_FILE, build.path)
-        return build.finish(_measure(build.path, config.corpus))
+        return build.finish(_measure(build.path, text))
 
 
 def fitting_size(vocab_size: int | str, text_bytes: int) -> int:
@@ -110,6 +114,10 @@ def fitting_size(vocab_size: int | str, text_bytes: int) -> int:
         rows = max(2048, min(32768, 4 * math.isqrt(text_bytes)))
         return 1 << (rows.bit_length() - 1)
     size = int(vocab_size)
+    if size > MAX_VOCABULARY:
+        raise ConfigError(
+            f"{size:,} rows are too many", where="--vocab-size", mend=f"at most {MAX_VOCABULARY:,}"
+        )
     if size < SMALLEST_VOCABULARY:
         raise ConfigError(
             f"{size} rows are too few",
@@ -149,7 +157,11 @@ def train_on_words(words: Mapping[str, float], vocab_size: int, config: Tokenize
         ConfigError: more rows than they can fill.
     """
     if not words:
-        raise InputError("no text in it", where=config.corpus, mend="give a corpus with text")
+        raise InputError(
+            "no text in it, or none was drawn",
+            where=config.corpus,
+            mend="give more text, or raise --max-text-bytes",
+        )
     model = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "words.tsv"
@@ -167,7 +179,7 @@ def train_on_words(words: Mapping[str, float], vocab_size: int, config: Tokenize
                 split_by_unicode_script=not config.join_marks,
                 max_sentencepiece_length=config.max_piece_length,
                 user_defined_symbols=list(user_tokens(config)),
-                num_threads=num_cpus(),
+                num_threads=num_cpus() if config.algorithm == "bpe" else UNIGRAM_THREADS,
                 **FIXED,
             )
         except RuntimeError as error:
@@ -196,19 +208,22 @@ def _explained(error: RuntimeError, vocab_size: int, corpus: Path) -> Exception:
     return InputError(f"SentencePiece cannot train on it ({text})", where=corpus)
 
 
-def _measure(folder: Path, corpus: Path) -> Figures:
-    """Tokens on the held-out split, where there is one, else on the train split."""
+def _measure(folder: Path, text: WeighedText) -> Figures:
+    """Tokens on the held-out split, where there is one, else on a sample of the train split."""
     tokenizer = Tokenizer(folder)
+    corpus = text.corpora[0]
     split = "heldout" if any(corpus.glob("heldout-*")) else "train"
+    sample = (part for part, _ in text.stream(MEASURED_BYTES))
     num_bytes = num_words = num_tokens = 0
-    texts = list(read_texts(corpus, split)) if split == "heldout" else read_texts(corpus, split)
-    for text in texts:
-        ids = tokenizer.encode(text)
-        if tokenizer.decode(ids) != text:
-            raise AssertionError(f"no exact round trip of {text[:80]!r}")
-        num_bytes += len(text.encode())
-        num_words += len(text.split())
+    for part in read_texts(corpus, split) if split == "heldout" else sample:
+        ids = tokenizer.encode(part)
+        if tokenizer.decode(ids) != part:
+            raise AssertionError(f"no exact round trip of {part[:80]!r}")
+        num_bytes += len(part.encode())
+        num_words += len(part.split())
         num_tokens += len(ids)
+        if num_bytes > MEASURED_BYTES:
+            break
     num_across = sum(crosses_words(piece.text) for piece in read_pieces(folder / MODEL_FILE))
     return {
         "vocab_size": len(tokenizer),

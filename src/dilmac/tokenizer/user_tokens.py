@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dilmac.core import ConfigError
 from dilmac.tokenizer.config import TokenizerConfig
+from dilmac.tokenizer.encode import require_characters
 from dilmac.tokenizer.entities import ENTITY_SETS
-from dilmac.tokenizer.special import CONTROL_TOKENS, REQUIRED_CHARACTERS, SPACE_MARK
+from dilmac.tokenizer.special import CONTROL_TOKENS, SPACE_MARK
 
 
 def user_tokens(config: TokenizerConfig) -> tuple[str, ...]:
@@ -19,6 +20,7 @@ def user_tokens(config: TokenizerConfig) -> tuple[str, ...]:
     named = ENTITY_SETS[config.entities].tokens if config.entities else ()
     tokens = config.user_tokens + named
     for place, token in enumerate(tokens):
+        require_characters(token)
         if fault := _fault(token, tokens[:place]):
             raise ConfigError(f"{token!r} {fault}", where="--user-tokens", mend="leave it out")
     return tokens
@@ -27,7 +29,7 @@ def user_tokens(config: TokenizerConfig) -> tuple[str, ...]:
 def _fault(token: str, before: tuple[str, ...]) -> str:
     if not token.strip():
         return "is empty"
-    if len(token) == 1 or token in REQUIRED_CHARACTERS:
+    if len(token) == 1:
         return "is a single character"
     if any(mark.isspace() or mark == SPACE_MARK for mark in token):
         return "holds a space"

@@ -9,6 +9,7 @@ with line breaks and never cross one.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,10 +22,11 @@ MAX_WORD_CHARS = 1000  # longer runs without a space are data, not words
 
 PASSAGE_CHARS = 16_000  # of 1,000, 4,000 and 16,000 the best on domains left out
 
-# Distinct words in memory at most, about 100 bytes each. When there are more, the rarest go.
+# Distinct words in memory at most, about 250 bytes each. When there are more, the rarest go.
 MAX_WORDS = 4_000_000
 
-_LINE_END = re.compile(r"[^\w\s]*\n+")
+# From the first mark of a run on: from each of them would be quadratic in a long line of dashes.
+_LINE_END = re.compile(r"(?<![^\w\s])[^\w\s]*\n+")
 # What has a meaning in the trainer's file, or in a piece.
 _UNUSABLE = re.compile(r"[\x00-\x1f\x7f\u2581]|\w.*\ue00a|\ue00a[^\ue00a]")
 _THREE_DIGITS = re.compile(r"([0-9]{3})(?=[0-9])")
@@ -45,6 +47,7 @@ class WordCounts:
         # Counters are filled by C code, so weights are kept apart: one counter for each weight and
         # for what stands before the word, a space or nothing.
         self._counters: dict[tuple[float, str], Counter[str]] = {}
+        self._num_unchecked = 0  # words since the size of the table was looked at
 
     def add(self, text: str, weight: float) -> None:
         """Count the words of a text."""
@@ -52,34 +55,51 @@ class WordCounts:
         for start in range(0, len(text), PASSAGE_CHARS):
             passage = text[start : start + PASSAGE_CHARS]
             lines = [line.split(" ") for line in passage.split("\n")]
-            at_start.update({line[0] for line in lines})
-            inside.update({word for line in lines for word in line[1:]})
+            first = {line[0] for line in lines}
+            others = {word for line in lines for word in line[1:]}
+            at_start.update(word for word in first if len(word) <= MAX_WORD_CHARS)
+            inside.update(word for word in others if len(word) <= MAX_WORD_CHARS)
+            self._num_unchecked += len(first) + len(others)
             at_start.update({end.replace("\n", LINE_BREAK) for end in _LINE_END.findall(passage)})
-        if sum(map(len, self._counters.values())) > self.max_words:
-            self._forget_rare()
+        if self._num_unchecked > self.max_words // 10:
+            self._num_unchecked = 0
+            if sum(map(len, self._counters.values())) > self.max_words:
+                self._forget_rare()
 
     def _counter(self, weight: float, before: str) -> Counter[str]:
         return self._counters.setdefault((weight, before), Counter())
 
     def _forget_rare(self) -> None:
-        weighed = [
+        weighed = sorted(
             weight * count
             for (weight, _), counter in self._counters.items()
             for count in counter.values()
-        ]
-        limit = sorted(weighed)[len(weighed) - self.max_words // 2]
+        )
+        limit = weighed[-(self.max_words // 2)]
+        room = self.max_words // 2 - (len(weighed) - bisect_right(weighed, limit))
+        ties = sorted(
+            (before, word, weight)
+            for (weight, before), counter in self._counters.items()
+            for word, count in counter.items()
+            if weight * count == limit
+        )
+        kept_ties = set(ties[:room])  # in order of the alphabet: the same ones in every run
         for (weight, before), counter in self._counters.items():
-            kept = {word: count for word, count in counter.items() if weight * count > limit}
+            kept = {
+                word: count
+                for word, count in counter.items()
+                if weight * count > limit or (before, word, weight) in kept_ties
+            }
             self._counters[weight, before] = Counter(kept)
-        left = sum(map(len, self._counters.values()))
-        say(f"words: the table was full; {left:,} that count more than {limit:g} stay")
+        say(f"words: the table was full; of {len(weighed):,} half stay, which count {limit:g} up")
 
     def words(self) -> dict[str, float]:
-        """Words, each with the space before it, and how often each counts."""
+        """Words, each with the space before it, and how often each counts; the table is emptied."""
         total: dict[str, float] = {}
-        for (weight, before), counter in self._counters.items():
+        while self._counters:
+            (weight, before), counter = self._counters.popitem()
             for bare, count in counter.items():
-                if bare and len(bare) <= MAX_WORD_CHARS and not _UNUSABLE.search(bare):
+                if bare and not _UNUSABLE.search(bare):
                     word = before + bare
                     total[word] = total.get(word, 0.0) + weight * count
         return total
@@ -116,5 +136,7 @@ def with_line_breaks(model: bytes) -> bytes:
     for row in proto.pieces:
         row.piece = row.piece.replace(LINE_BREAK, "\n")
     proto.trainer_spec.required_chars = proto.trainer_spec.required_chars.replace(LINE_BREAK, "\n")
-    proto.trainer_spec.ClearField("input")  # a temporary file's name
+    # What is no property of the vocabulary: a temporary file's name, how many cores there were.
+    proto.trainer_spec.ClearField("input")
+    proto.trainer_spec.ClearField("num_threads")
     return bytes(proto.SerializeToString())

@@ -11,11 +11,12 @@ from byte_level_base import ADDED, LlamaTokenizer, make_base, texts
 from hypothesis import example, given, settings
 from transformers import AutoTokenizer
 
-from dilmac.core import ConfigError, InputError, open_artifact
+from dilmac.core import ConfigError, InputError, bundled_prose, open_artifact
 from dilmac.export.fuzz import fuzz_strings
 from dilmac.tokenizer import ExtendConfig, Tokenizer, extend_tokenizer
 from dilmac.tokenizer.canonical import token_bytes
 
+PROSE = (str(bundled_prose()[0]),)
 Pair = tuple[Tokenizer, Tokenizer]
 Extend = Callable[..., Path]
 
@@ -138,9 +139,11 @@ def test_other_texts_are_measured(extend: Extend, tmp_path: Path) -> None:
     ("changes", "fault"),
     [
         ({"rows": 1_000_000}, r"1,000,000 rows are more than the text .*\n.*give at most [\d,]+"),
-        ({"keep": 260}, r"260 old rows are too few\n.*give at least 3\d\d"),
+        ({"keep": 260}, "the rows of English and code would go"),
+        ({"keep": 9999, "other_texts": PROSE}, "more than the base's"),
+        ({"keep": 260, "other_texts": PROSE}, r"260 old rows are too few\n.*give at least 3\d\d"),
     ],
-    ids=["rows", "keep"],
+    ids=["rows", "keep alone", "keep too many", "keep too few"],
 )
 def test_what_does_not_fit_is_refused_with_what_does(
     extend: Extend, tmp_path: Path, changes: dict[str, Any], fault: str

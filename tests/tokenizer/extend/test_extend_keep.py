@@ -9,7 +9,7 @@ from byte_level_base import ADDED, LlamaTokenizer, texts
 from hypothesis import given, settings
 from transformers import AutoTokenizer
 
-from dilmac.core import ConfigError, InputError, open_artifact
+from dilmac.core import ConfigError, InputError, bundled_prose, open_artifact
 from dilmac.export.fuzz import fuzz_strings
 from dilmac.tokenizer import ExtendConfig, Tokenizer, extend_tokenizer
 from dilmac.tokenizer.canonical import token_bytes
@@ -138,6 +138,6 @@ def test_a_base_that_adds_controls_by_their_ids_cannot_be_pruned(
     (folder / "tokenizer.json").write_text(json.dumps(spec), encoding="utf-8")
     settings = {"corpus": sample_corpus, "base": str(folder), "rows": 10, "out": tmp_path / "out"}
     with pytest.raises(InputError, match="cannot be pruned"):
-        extend_tokenizer(ExtendConfig(keep=400, **settings))
+        extend_tokenizer(ExtendConfig(keep=400, other_texts=(str(bundled_prose()[0]),), **settings))
     made = extend_tokenizer(ExtendConfig(**settings))
     assert len(Tokenizer(made.path)) == 616

@@ -53,6 +53,7 @@ def read_base(folder: Path) -> Base:
         raise InputError(f"no readable tokenizer ({error})", where=path) from error
     if not isinstance(fast.model, models.BPE) or not is_byte_level(fast):
         raise InputError("no byte-level BPE", where=path, mend=KINDS)
+    _require_readable_settings(folder / "tokenizer_config.json")
     fast.no_truncation()
     fast.no_padding()
     fast.encode_special_tokens = True
@@ -63,3 +64,13 @@ def read_base(folder: Path) -> Base:
         names[row] = name
     merges = [(ids[first], ids[last]) for first, last in spec["model"]["merges"]]
     return Base(folder, spec, fast, names, merges)
+
+
+def _require_readable_settings(path: Path) -> None:
+    """Refuse them before minutes of learning, not when they are written anew."""
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        raise InputError(f"no JSON ({error})", where=path) from error
+    if not isinstance(settings, dict):
+        raise InputError("no JSON object", where=path)

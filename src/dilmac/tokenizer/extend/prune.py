@@ -38,6 +38,12 @@ def rows_to_keep(base: Base, learnt: list[Pair], use: Mapping[int, float], keep:
         made_of[last].add(row)
     used = defaultdict(float, use)
     kept = {row for row, name in enumerate(base.names) if name}
+    if keep > len(kept):
+        raise ConfigError(
+            f"{keep:,} rows are more than the base's {len(kept):,}",
+            where="--keep",
+            mend="leave it out to keep all",
+        )
     may_go = kept & parts.keys()
     queue = [(used[row], -row) for row in may_go if not made_of[row]]
     heapq.heapify(queue)

@@ -39,6 +39,12 @@ def extend_tokenizer(config: ExtendConfig, *, force: bool = False) -> Artifact:
         InputError: no corpus, or a base that cannot be found or is no byte-level BPE.
         ConfigError: more rows than the text can fill, or fewer to keep than are needed.
     """
+    if config.keep and not config.other_texts:
+        raise ConfigError(
+            "by their use in Turkish alone, the rows of English and code would go",
+            where="--keep",
+            mend="name a few megabytes of them: --other-texts english.txt code.jsonl",
+        )
     for corpus in (config.corpus, *config.more_corpora):
         open_artifact(corpus, "corpus")
     base = read_base(folder_of(config.base, BASE_FILES, f"--base {config.base}"))

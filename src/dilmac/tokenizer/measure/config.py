@@ -38,6 +38,7 @@ class CompareConfig(Config):
     )
     tiktoken_split: str | None = Field(
         None,
+        min_length=1,
         description="how tiktoken files split text into words: gpt2, cl100k, o200k, qwen or a "
         "regular expression; by the file's name if not given",
     )

@@ -107,7 +107,10 @@ def _read_ranks(path: Path) -> dict[bytes, int]:
 def _read_line(line: bytes, where: str) -> tuple[bytes, int]:
     try:
         token, rank = line.split()
-        return base64.b64decode(token, validate=True), int(rank)
+        number = int(rank)
+        if number < 0:
+            raise ValueError(f"a rank below zero: {number}")
+        return base64.b64decode(token, validate=True), number
     except ValueError as error:
         raise InputError("no token in base64 with its rank", where=where) from error
 
