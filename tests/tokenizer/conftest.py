@@ -8,7 +8,7 @@ import pytest
 from tokenizer_kinds import OPTIONS, train_kind
 
 from dilmac.core import bundled_prose, read_measured_texts
-from dilmac.tokenizer import TokenizerConfig, train_tokenizer
+from dilmac.tokenizer import TokenizerConfig, pretrained_path, train_tokenizer
 
 
 @pytest.fixture(scope="session")
@@ -28,4 +28,5 @@ def kinds(made: Path, prose: list[str], sample_corpus: Path) -> dict[str, Path]:
         entities="education",
         out=made / "kind-superwords",
     )
-    return folders | {"superwords": train_tokenizer(config).path}
+    own = {"superwords": train_tokenizer(config).path, "tr32k": pretrained_path("tr32k")}
+    return folders | own

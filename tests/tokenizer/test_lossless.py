@@ -117,7 +117,7 @@ def test_twenty_thousand_strings_come_back(kinds: dict[str, Path], kind: str) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["plain", "superwords"])
+@pytest.mark.parametrize("kind", ["plain", "superwords", "tr32k"])
 def test_all_real_text_comes_back(shared: Path, kinds: dict[str, Path], kind: str) -> None:
     """Every string of every record, code and messy text included."""
     tokenizer = Tokenizer(kinds[kind])

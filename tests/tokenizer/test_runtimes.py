@@ -50,7 +50,7 @@ class Runtimes:
         return ids
 
 
-@pytest.fixture(scope="module", params=["plain", "crossing", "user", "superwords"])
+@pytest.fixture(scope="module", params=["plain", "crossing", "user", "superwords", "tr32k"])
 def runtimes(
     request: pytest.FixtureRequest, kinds: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Runtimes:

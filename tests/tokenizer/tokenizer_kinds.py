@@ -25,8 +25,8 @@ OPTIONS: dict[str, dict[str, object]] = {
     "unigram": {"model_type": "unigram"},
     "unigram-user": {"model_type": "unigram", "user_defined_symbols": list(USER_TOKENS)},
 }
-# The last is the product's own: pieces across words and with line breaks, and entity tokens.
-KINDS = (*OPTIONS, "superwords")
+# The product's own: pieces across words and with line breaks, and entity tokens; what ships.
+KINDS = (*OPTIONS, "superwords", "tr32k")
 
 
 def train_kind(kind: str, lines: list[str], folder: Path, vocab_size: int = 1500) -> Path:
