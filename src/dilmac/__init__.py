@@ -5,7 +5,8 @@ functions live in their rooms (`from dilmac.tokenizer import train_tokenizer`); 
 names them once.
 
     corpus      build_corpus(CorpusConfig)
-    tokenizer   train_tokenizer(TokenizerConfig), compare_tokenizers(CompareConfig)
+    tokenizer   train_tokenizer(TokenizerConfig), extend_tokenizer(ExtendConfig),
+                compare_tokenizers(CompareConfig), TokenizerAdapter(source, target), load(name)
     training    pretrain(PretrainConfig), finetune(FinetuneConfig)
     evaluate    evaluate(EvaluateConfig)
     export      export_gguf(GgufConfig)
