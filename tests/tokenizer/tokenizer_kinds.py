@@ -9,13 +9,8 @@ import sentencepiece
 
 from dilmac.tokenizer import ENTITY_SETS
 from dilmac.tokenizer.convert import with_exact_scores, write_hf_folder
-from dilmac.tokenizer.special import (
-    CONTROL_SYMBOLS,
-    END_OF_TEXT,
-    PAD,
-    REQUIRED_CHARACTERS,
-    UNKNOWN,
-)
+from dilmac.tokenizer.special import REQUIRED_CHARACTERS
+from dilmac.tokenizer.train import FIXED
 
 USER_TOKENS = (*ENTITY_SETS["education"].tokens, "İstanbul", "<ders>")
 OPTIONS: dict[str, dict[str, object]] = {
@@ -32,26 +27,12 @@ KINDS = (*OPTIONS, "superwords", "tr32k")
 def train_kind(kind: str, lines: list[str], folder: Path, vocab_size: int = 1500) -> Path:
     """A tokenizer folder with DESIGN.md's settings and those of a kind."""
     model = io.BytesIO()
-    settings = {
+    settings = FIXED | {
         "model_type": "bpe",
         "vocab_size": vocab_size,
-        "byte_fallback": True,
-        "normalization_rule_name": "identity",
-        "remove_extra_whitespaces": False,
-        "add_dummy_prefix": False,
-        "allow_whitespace_only_pieces": True,
         "character_coverage": 0.9995,
         "required_chars": REQUIRED_CHARACTERS,
         "split_digits": True,
-        "unk_id": 0,
-        "unk_piece": UNKNOWN,
-        "eos_id": 1,
-        "eos_piece": END_OF_TEXT,
-        "pad_id": 2,
-        "pad_piece": PAD,
-        "bos_id": -1,
-        "control_symbols": list(CONTROL_SYMBOLS),
-        "minloglevel": 2,
     }
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(lines), model_writer=model, **settings | OPTIONS[kind]
