@@ -4,7 +4,7 @@ pass takes about a minute, and memory does not grow with the corpus.
     python benchmarks/tokenizer_train.py CORPUS [--megabytes 70 200] [--stream-gigabytes 5]
 
 CORPUS is a corpus artifact. Each trainer runs alone in a process of its own on the same text, with
-32,000 rows; time and peak memory are the process's. A size that the corpus has not is made of passes
+32,000 rows; time and peak memory are the process's. What the corpus lacks is made of passes
 over it, each with other words (a tenth of them get an ending of letters that names the pass).
 """
 
