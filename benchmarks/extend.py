@@ -40,7 +40,7 @@ from support.measuring import heading
 
 HOLD_OUT_EVERY = 20
 ROWS = (8_000, 16_000, 32_000, 48_000, 64_000)
-BALANCES = (1.0, 0.5, 0.3, 0.0)
+BALANCES = (1.0, 0.5, 0.0)
 MAX_WEIGHT = 100.0
 CHOSEN = 0.0
 KEPT = (100_000, 64_000, 48_000, 40_000, 32_000, 24_000)
