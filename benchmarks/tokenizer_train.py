@@ -1,5 +1,5 @@
-"""Claim: a vocabulary is learned in the time that SentencePiece and Hugging Face take, the second
-pass takes about a minute, and memory does not grow with the corpus.
+"""Claim: the second pass takes a minute or two, not a quarter of an hour, and memory does not grow
+with the corpus. How long the whole takes beside SentencePiece and Hugging Face is shown.
 
     python benchmarks/tokenizer_train.py CORPUS [--megabytes 70 200] [--stream-gigabytes 5]
 

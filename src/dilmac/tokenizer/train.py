@@ -69,7 +69,7 @@ FIXED: dict[str, Any] = {
 # Unigram's sums depend on how many threads share them; BPE's do not.
 UNIGRAM_THREADS = 4
 MAX_VOCABULARY = 1_000_000
-MEASURED_BYTES = 20_000_000
+MEASURED_BYTES = 5_000_000
 # Rows that every vocabulary holds: control tokens, 256 bytes, required characters.
 SMALLEST_VOCABULARY = 512
 
@@ -215,7 +215,8 @@ def _measure(folder: Path, text: WeighedText) -> Figures:
     split = "heldout" if any(corpus.glob("heldout-*")) else "train"
     sample = (part for part, _ in text.stream(MEASURED_BYTES))
     num_bytes = num_words = num_tokens = 0
-    for part in read_texts(corpus, split) if split == "heldout" else sample:
+    parts = read_texts(corpus, split) if split == "heldout" else sample
+    for part in parts:
         ids = tokenizer.encode(part)
         if tokenizer.decode(ids) != part:
             raise AssertionError(f"no exact round trip of {part[:80]!r}")
