@@ -71,7 +71,7 @@ def tiny_chat(made: Path, tiny_model: Path) -> Path:
     from dilmac.training import FinetuneConfig, finetune
 
     data = made / "instructions.jsonl"
-    lines = bundled_instructions().read_text(encoding="utf-8").splitlines()[:60]
+    lines = bundled_instructions()[0].read_text(encoding="utf-8").splitlines()[:60]
     data.write_text("\n".join(lines) + "\n", encoding="utf-8")
     config = FinetuneConfig(
         model=tiny_model, data=data, epochs=1, max_length=128, out=made / "chat"

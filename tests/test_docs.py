@@ -9,13 +9,14 @@ from pydantic import BaseModel
 from dilmac.corpus import CorpusConfig
 from dilmac.evaluate import EvaluateConfig
 from dilmac.export import GgufConfig
+from dilmac.models import PresetsConfig
 from dilmac.quickstart import QuickstartConfig
 from dilmac.serve import ChatConfig
 from dilmac.tokenizer import CompareConfig, ExtendConfig, TokenizerConfig
-from dilmac.training import FinetuneConfig, PretrainConfig
+from dilmac.training import ConvertConfig, FinetuneConfig, PretrainConfig, RescaleConfig
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = {
+PAGES: dict[str, type[BaseModel] | tuple[type[BaseModel], ...]] = {
     "quickstart": QuickstartConfig,
     "corpus-build": CorpusConfig,
     "tokenizer-train": TokenizerConfig,
@@ -26,6 +27,7 @@ PAGES = {
     "evaluate": EvaluateConfig,
     "export-gguf": GgufConfig,
     "chat": ChatConfig,
+    "models": (PresetsConfig, ConvertConfig, RescaleConfig),
 }
 TEXTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 
@@ -33,8 +35,9 @@ TEXTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 @pytest.mark.parametrize("page", PAGES)
 def test_every_flag_is_on_its_page_with_its_meaning(page: str) -> None:
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
-    model: type[BaseModel] = PAGES[page]
-    for name, field in model.model_fields.items():
+    listed = PAGES[page]
+    models = listed if isinstance(listed, tuple) else (listed,)
+    for name, field in (item for model in models for item in model.model_fields.items()):
         if name != "inputs":
             assert f"`--{name.replace('_', '-')}`" in text, name
         assert field.description and field.description in text, name

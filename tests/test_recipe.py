@@ -1,12 +1,15 @@
 """Recipes: checked before they start, stages named by stages, complete ones skipped."""
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
-from dilmac.core import ConfigError, InputError, bundled_recipe
-from dilmac.recipe import RecipeConfig, check_stages, load_recipe, run_recipe
+from dilmac.core import ConfigError, InputError, bundled_instructions, bundled_recipe
+from dilmac.models import DEFAULT_MODEL
+from dilmac.recipe import RecipeConfig, Stage, check_stages, load_recipe, run_recipe
+from standin import place_standin
 
 TINY = {
     "seed": 7,
@@ -103,14 +106,55 @@ def test_set_and_from_name_what_exists(tmp_path: Path) -> None:
         run_recipe(RecipeConfig(recipe=recipe, out=tmp_path / "x", from_stage="bas"))
 
 
-def test_bundled_recipe_is_sound(tmp_path: Path) -> None:
-    path = bundled_recipe("quickstart")
-    stages = check_stages(load_recipe(path), path, tmp_path)
-    assert [stage.verb for stage in stages] == [
-        "corpus build",
-        "tokenizer train",
-        "pretrain",
-        "finetune",
-        "evaluate",
-        "export gguf",
-    ]
+@pytest.fixture
+def shipped(tiny_chat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return place_standin(tiny_chat, tmp_path, monkeypatch)
+
+
+def test_the_bundled_recipes_are_sound(shipped: Path, tmp_path: Path) -> None:
+    def stages(name: str) -> dict[str, Stage]:
+        path = bundled_recipe(name)
+        return {stage.name: stage for stage in check_stages(load_recipe(path), path, tmp_path)}
+
+    continued, anew = stages("quickstart"), stages("from-scratch")
+    assert list(continued) == ["corpus", "before", "base", "chat", "evaluation", "gguf"]
+    assert list(anew) == ["corpus", "tokenizer", "base", "chat", "evaluation", "gguf"]
+    assert continued["base"].inputs == (tmp_path / "corpus", shipped)
+    assert str(continued["base"].config.model) == DEFAULT_MODEL  # type: ignore[attr-defined]
+    for recipe in (continued, anew):
+        data = recipe["chat"].config.data  # type: ignore[attr-defined]
+        assert data == tuple(map(str, bundled_instructions()))
+
+
+def test_a_model_that_is_nowhere_is_refused_before_anything_runs(
+    shipped: Path, tmp_path: Path
+) -> None:
+    stages = {
+        "corpus": {"verb": "corpus build", "inputs": ["@sample.text"]},
+        "bits": {"verb": "evaluate", "model": "dilmac-maxi", "corpus": "@corpus"},
+    }
+    recipe = write(tmp_path / "r.yaml", {"stages": stages})
+    with pytest.raises(InputError, match=f"no model of that name(.|\n)*{DEFAULT_MODEL}"):
+        run_recipe(RecipeConfig(recipe=recipe, out=tmp_path / "life"))
+    assert not (tmp_path / "life").exists()
+
+
+def test_figures_are_made_anew_when_the_model_of_that_name_changed(
+    shipped: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("Sabah erkenden yola çıktık.\n", encoding="utf-8")
+    bits = {"verb": "evaluate", "model": DEFAULT_MODEL, "text": [str(text)]}
+    config = RecipeConfig(
+        recipe=write(tmp_path / "r.yaml", {"stages": {"bits": bits}}), out=tmp_path / "life"
+    )
+    run_recipe(config)
+    file = tmp_path / "life" / "bits.json"
+    written = file.stat().st_mtime_ns
+    run_recipe(config)
+    assert file.stat().st_mtime_ns == written
+    manifest = shipped / "artifact.json"
+    values = json.loads(manifest.read_text(encoding="utf-8"))
+    manifest.write_text(json.dumps({**values, "digest": "0" * 64}), encoding="utf-8")
+    run_recipe(config)
+    assert file.stat().st_mtime_ns != written

@@ -14,6 +14,7 @@ from cyclopts import App, CycloptsError, Parameter
 from pydantic import BaseModel, ValidationError
 
 import dilmac
+from dilmac.cli_models import CONFIGS, models_app
 from dilmac.core import Artifact, DilmacError, Figures, console, explain
 from dilmac.corpus import CorpusConfig
 from dilmac.evaluate import EvaluateConfig
@@ -83,6 +84,9 @@ def _show(result: Artifact | Figures, as_json: bool) -> None:
 def _line(name: str, value: Any) -> None:
     shown = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
     print(f"{name}: {shown}")  # noqa: T201
+
+
+app.command(models_app(_show))
 
 
 @app.command(sort_key=0)
@@ -355,6 +359,7 @@ def _config_of(error: ValidationError) -> type[BaseModel]:
         GgufConfig,
         ChatConfig,
         QuickstartConfig,
+        *CONFIGS,
     )
     return next((config for config in known if config.__name__ == error.title), BaseModel)
 

@@ -42,6 +42,7 @@ from dilmac.core import (
     unknown_key,
     write_json,
 )
+from dilmac.models import model_folder
 
 # Verb → room, Config, function. Rooms are imported when a recipe names them.
 VERBS = {
@@ -55,7 +56,7 @@ VERBS = {
 }
 SAMPLES: dict[str, Callable[[], list[Path]]] = {
     "sample.text": bundled_raw_text,
-    "sample.instructions": lambda: [bundled_instructions()],
+    "sample.instructions": bundled_instructions,
 }
 
 
@@ -196,6 +197,7 @@ def check_stages(values: dict[str, Any], path: Path, folder: Path) -> list[Stage
         used: list[Path] = []
         written = dict(settings)
         settings = {key: _resolve(v, made, used, where) for key, v in written.items()}
+        used += _named_model(written.get("model"))
         if issubclass(config_class, StageConfig):
             settings = {"out": folder / name, "seed": values.get("seed", 42), **settings}
         config = config_class.from_mapping(settings, where=where)
@@ -203,6 +205,18 @@ def check_stages(values: dict[str, Any], path: Path, folder: Path) -> list[Stage
             Stage(name, verb, config, getattr(module, function_name), written, tuple(used))
         )
     return stages
+
+
+def _named_model(model: Any) -> list[Path]:
+    """The folder of a model that no earlier stage makes: one that ships, or one of the user's.
+
+    Raises:
+        InputError: nothing is there, and no model of that name ships.
+    """
+    if not isinstance(model, str) or model.startswith("@"):
+        return []
+    folder = model_folder(model)
+    return [] if folder.is_file() else [folder]
 
 
 def _resolve(value: Any, made: dict[str, Path], used: list[Path], where: str) -> Any:

@@ -116,7 +116,7 @@ def test_the_sample_is_large_varied_and_clean() -> None:
 
 
 def test_the_instructions_are_many_and_different() -> None:
-    lines = bundled_instructions().read_text(encoding="utf-8").splitlines()
+    lines = bundled_instructions()[0].read_text(encoding="utf-8").splitlines()
     pairs = [json.loads(text) for text in lines]
     assert len({pair["instruction"] for pair in pairs}) == len(pairs) >= 150
     assert all(set(pair) == {"instruction", "response"} and pair["response"] for pair in pairs)

@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from dilmac.core import InputError, ParityError, open_artifact
 from dilmac.export import GgufConfig, export_gguf
 from dilmac.export.parity import prove
-from dilmac.models import save_model
+from dilmac.models import RopeType, save_model, with_longer_context
 from dilmac.tokenizer import copy_tokenizer
 from dilmac.tokenizer.special import CONTROL_TOKENS
 
@@ -112,11 +112,39 @@ def test_what_cannot_be_written_is_refused(untied: Path, tmp_path: Path) -> None
     (other / "config.json").write_text(json.dumps(changed), encoding="utf-8")
     with pytest.raises(InputError, match="GPT2LMHeadModel cannot be written"):
         export_gguf(GgufConfig(model=other, out=tmp_path / "g"))
-    scaled = {**settings, "rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4, "factor": 2}}
-    (other / "config.json").write_text(json.dumps(scaled), encoding="utf-8")
-    with pytest.raises(InputError, match="rope type 'yarn'"):
-        export_gguf(GgufConfig(model=other, out=tmp_path / "g"))
+    rope = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2}
+    for changed, fault in (
+        (rope, "rope type 'dynamic'"),
+        ({**rope, "rope_type": "yarn", "beta_fast": 16}, "rope parameter 'beta_fast'"),
+    ):
+        scaled = {**settings, "rope_parameters": changed}
+        (other / "config.json").write_text(json.dumps(scaled), encoding="utf-8")
+        with pytest.raises(InputError, match=fault):
+            export_gguf(GgufConfig(model=other, out=tmp_path / "g"))
     (untied / "tokenizer.model").unlink()
     with pytest.raises(InputError, match=r"no tokenizer\.model"):
         export_gguf(GgufConfig(model=untied, out=tmp_path / "g"))
     assert not (tmp_path / "g").exists()
+
+
+@pytest.mark.parametrize("kind", ["linear", "yarn"])
+def test_a_stretched_context_is_read_alike(untied: Path, tmp_path: Path, kind: RopeType) -> None:
+    path = untied / "config.json"
+    plain = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(with_longer_context(plain, 256, kind)), encoding="utf-8")
+    config = GgufConfig.model_validate(
+        {"model": untied, "out": tmp_path / "g", "type": "f32", **FEW, "num_positions": 300}
+    )
+    made = export_gguf(config)  # rows of 256 tokens, trained were 64
+    assert made.figures["parity"]["logprobs"]["largest_difference"] < 0.001
+    file = made.path / "model-f32.gguf"
+    fields = gguf.GGUFReader(file).fields
+    value = {name: field.contents() for name, field in fields.items()}
+    assert value["llama.rope.scaling.type"] == kind
+    assert value["llama.rope.scaling.factor"] == 4.0
+    assert value["llama.rope.scaling.original_context_length"] == 64
+    assert value["llama.context_length"] == 256
+    # The proof sees the scaling: the same file beside the unscaled model fails.
+    path.write_text(json.dumps(plain | {"max_position_embeddings": 256}), encoding="utf-8")
+    with pytest.raises(ParityError, match="log-probabilities differ"):
+        prove(config, file)

@@ -5,29 +5,50 @@ import torch
 from transformers import LlamaForCausalLM
 
 from dilmac.core import ConfigError
-from dilmac.models import PRESETS, num_parameters, preset_named
+from dilmac.models import PRESETS, num_block_parameters, num_parameters, preset_named
 
 
 @pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize("tied", [True, False])
-def test_counted_parameters_are_the_real_ones(name: str, tied: bool) -> None:
-    preset = PRESETS[name].model_copy(update={"tied": tied})
+@pytest.mark.parametrize("tied", [None, True, False])
+def test_counted_parameters_are_the_real_ones(name: str, tied: bool | None) -> None:
+    preset = PRESETS[name]
+    if tied is not None:
+        preset = preset.model_copy(update={"tied": tied})
     with torch.device("meta"):
         model = LlamaForCausalLM(preset.llama_config(32000))
     assert model.num_parameters() == num_parameters(preset, 32000)
+    tables = 32000 * preset.hidden_size * (1 if preset.tied else 2)
+    assert num_block_parameters(preset) == model.num_parameters() - tables
 
 
-def test_134m_is_what_its_name_says() -> None:
-    preset = preset_named("134m")
-    assert round(num_parameters(preset, 32000) / 1e6) == 134
-    tied = preset.model_copy(update={"tied": True})
-    assert round(num_parameters(tied, 32000) / 1e6) in (109, 110)
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("mini", 15.0), ("134m", 134.1), ("134m-tied", 109.5), ("134m-wide", 141.2)],
+)
+def test_presets_are_what_their_names_say(name: str, parameters: float) -> None:
+    assert round(num_parameters(preset_named(name), 32000) / 1e6, 1) == parameters
+
+
+def test_134m_is_the_published_shape() -> None:
+    config = preset_named("134m").llama_config(32000)
+    assert (config.hidden_size, config.num_hidden_layers, config.num_attention_heads) == (
+        768,
+        12,
+        12,
+    )
+    assert (config.head_dim, config.intermediate_size, config.rms_norm_eps) == (64, 2048, 1e-5)
+    assert config.rope_parameters == {"rope_type": "default", "rope_theta": 10000.0}
+    assert (config.max_position_embeddings, config.initializer_range) == (2048, 0.02)
+    assert not config.tie_word_embeddings
+    assert preset_named("134m-tied").llama_config(32000).tie_word_embeddings
+    assert preset_named("134m-wide").intermediate_size == 2304
 
 
 def test_rows_suit_k_quants_where_they_can() -> None:
-    assert all(p.hidden_size % 256 == 0 for name, p in PRESETS.items() if name != "tiny")
+    for name, preset in PRESETS.items():
+        assert name == "tiny" or preset.hidden_size % 256 == preset.intermediate_size % 256 == 0
 
 
 def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(ConfigError, match="one of tiny, quick, 134m"):
+    with pytest.raises(ConfigError, match="one of tiny, quick, mini, 134m, 134m-tied, 134m-wide"):
         preset_named("140m")

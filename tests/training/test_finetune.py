@@ -44,6 +44,39 @@ def test_merged_model_equals_base_with_adapter(tiny_model: Path, tiny_chat: Path
     assert merged.get_input_embeddings().weight is merged.get_output_embeddings().weight
 
 
+def test_in_full_every_parameter_is_trained_and_none_stands_beside(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    lines = bundled_instructions()[0].read_text(encoding="utf-8").splitlines()
+    (data / "a.jsonl").write_text("\n".join(lines[:40]) + "\n", encoding="utf-8")
+    (data / "b.jsonl").write_text("\n".join(lines[40:80]) + "\n", encoding="utf-8")
+    config = FinetuneConfig(
+        model=tiny_model,
+        data=data,
+        method="full",
+        epochs=1,
+        test_percent=10,
+        max_length=128,
+        out=tmp_path / "chat",
+    )
+    made = finetune(config)
+    figures = made.figures
+    assert figures["trainable_parameters"] == figures["total_parameters"]
+    assert figures["validation_loss"] < figures["validation_loss_before"]
+    parts = ("examples", "examples_validation", "examples_test", "examples_too_long")
+    assert sum(figures[part] for part in parts) == 80 and figures["examples_test"]
+    assert figures["saved_logit_difference"] < 1e-5
+    assert not (made.path / "adapter").exists() and not (made.path / "checkpoints").exists()
+    assert {record.name for record in made.manifest.inputs["data"]} == {"a.jsonl", "b.jsonl"}
+    before, after = (
+        AutoModelForCausalLM.from_pretrained(folder).state_dict()
+        for folder in (tiny_model, made.path)
+    )
+    assert all(bool((before[name] != after[name]).any()) for name in before)
+
+
 def test_an_answer_can_end(tiny_chat: Path) -> None:
     tokenizer = Tokenizer(tiny_chat)
     model = AutoModelForCausalLM.from_pretrained(tiny_chat)
@@ -59,7 +92,7 @@ def test_a_model_without_markers_is_refused(tiny_model: Path, tmp_path: Path) ->
             (folder / path.name).write_bytes(path.read_bytes())
     text = (folder / "tokenizer.json").read_text(encoding="utf-8")
     (folder / "tokenizer.json").write_text(text.replace("<|im_start|>", "<|other|>"))
-    config = FinetuneConfig(model=folder, data=bundled_instructions(), out=tmp_path / "out")
+    config = FinetuneConfig(model=folder, data=bundled_instructions()[0], out=tmp_path / "out")
     with pytest.raises(InputError, match="no control token <|im_start|>".replace("|", r"\|")):
         finetune(config)
     assert not (tmp_path / "out").exists()
@@ -69,7 +102,7 @@ def test_killed_and_repeated_gives_the_bytes_of_an_undisturbed_run(
     tiny_model: Path, tmp_path: Path
 ) -> None:
     def flags(out: Path) -> list[str]:
-        data = ["--model", str(tiny_model), "--data", str(bundled_instructions())]
+        data = ["--model", str(tiny_model), "--data", str(bundled_instructions()[0])]
         budget = ["--epochs", "2", "--batch-size", "8", "--checkpoint-steps", "5"]
         return ["finetune", *data, *budget, "--lora-dropout", "0.1", "--out", str(out)]
 

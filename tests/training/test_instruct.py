@@ -5,9 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from dilmac.core import InputError
+from dilmac.core import InputError, part_of
 from dilmac.tokenizer import IM_END, Tokenizer
-from dilmac.training.instruct import IGNORED, encode_examples, read_instructions, split_validation
+from dilmac.training.instruct import (
+    IGNORED,
+    encode_examples,
+    instruction_files,
+    read_instructions,
+    split_examples,
+)
 
 GOOD = {"instruction": "Selam ver.", "response": "Merhaba!"}
 
@@ -28,6 +34,7 @@ def write(path: Path, *lines: object) -> Path:
         ({"instruction": "a", "response": 3}, "'response' is not text"),
         ({"instruction": "  ", "response": "b"}, "'instruction' is not text"),
         ('{"instruction": "a\\ud800", "response": "b"}', "lone surrogate"),
+        ({**GOOD, "id": 1.5}, "'id' is neither text nor a whole number"),
     ],
 )
 def test_a_fault_names_its_line(tmp_path: Path, line: object, fault: str) -> None:
@@ -69,10 +76,50 @@ def test_long_examples_are_left_out_whole(tmp_path: Path, sample_tokenizer: Path
         encode_examples(too_long, tokenizer, 64)
 
 
+def test_several_files_folders_and_globs_are_read_once(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        write(tmp_path / f"{name}.jsonl", {**GOOD, "instruction": name})
+    (tmp_path / "notes.txt").write_text("not data", encoding="utf-8")
+    files = instruction_files([tmp_path / "b.jsonl", tmp_path, tmp_path / "*.jsonl"])
+    assert [path.name for path in files] == ["b.jsonl", "a.jsonl"]
+    said = [example.messages[0].content for example in read_instructions(*files)]
+    assert said == ["b", "a"]
+    with pytest.raises(InputError, match="no reader"):
+        instruction_files([tmp_path / "notes.txt"])
+
+
 def test_equal_instructions_stay_on_one_side(tmp_path: Path) -> None:
     lines = [{**GOOD, "instruction": f"Soru {n % 50}"} for n in range(200)]
     examples = read_instructions(write(tmp_path / "data.jsonl", *lines))
-    train, validation = split_validation(examples, 20)
-    assert len(train) + len(validation) == 200 and validation
-    sides = [{example.messages[0].content for example in side} for side in (train, validation)]
+    split = split_examples(examples, validation_percent=20, test_percent=0)
+    assert len(split.train) + len(split.validation) == 200 and split.validation
+    assert not split.test
+    sides = [
+        {example.messages[0].content for example in side}
+        for side in (split.train, split.validation)
+    ]
     assert not sides[0] & sides[1]
+
+
+def test_the_id_decides_where_there_is_one(tmp_path: Path) -> None:
+    lines = [{**GOOD, "id": f"soru-{n}"} for n in range(300)] + [{**GOOD, "id": 7}]
+    examples = read_instructions(write(tmp_path / "data.jsonl", *lines))
+    assert [example.key for example in examples[-2:]] == ["soru-299", "7"]
+    split = split_examples(examples, validation_percent=10, test_percent=10)
+    for part in ("train", "validation", "test"):
+        side = getattr(split, part)
+        assert side and all(part_of(example.key) == part for example in side)
+    grown = split_examples(examples[:150], validation_percent=10, test_percent=10)
+    assert {e.key for e in grown.test} <= {e.key for e in split.test}
+
+
+def test_a_handful_on_one_side_is_trained_on_but_never_a_test(tmp_path: Path) -> None:
+    keys = [f"soru-{n}" for n in range(100)]
+    (validated,) = [key for key in keys if part_of(key) == "validation"][:1]
+    (tested,) = [key for key in keys if part_of(key) == "test"][:1]
+    (one,) = read_instructions(write(tmp_path / "one.jsonl", {**GOOD, "id": validated}))
+    split = split_examples([one], validation_percent=10, test_percent=10)
+    assert split.train == [one] and not split.validation
+    (other,) = read_instructions(write(tmp_path / "other.jsonl", {**GOOD, "id": tested}))
+    with pytest.raises(InputError, match="fall into the test part"):
+        split_examples([other], validation_percent=10, test_percent=10)

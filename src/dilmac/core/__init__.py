@@ -48,6 +48,7 @@ from dilmac.core.machine import machine, num_cpus, versions
 from dilmac.core.pages import Page, figure_html
 from dilmac.core.progress import Events, Steps, console, read_events, say
 from dilmac.core.shards import SPLITS, ShardWriter, count_text_bytes, read_documents, read_texts
+from dilmac.core.split import Part, part_of, place_of
 from dilmac.core.texts import read_measured_texts, read_records
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "MissingDependencyError",
     "Page",
     "ParityError",
+    "Part",
     "ShardWriter",
     "StageConfig",
     "Steps",
@@ -92,6 +94,8 @@ __all__ = [
     "machine",
     "num_cpus",
     "open_artifact",
+    "part_of",
+    "place_of",
     "read_blocks",
     "read_documents",
     "read_events",

@@ -18,9 +18,9 @@ def bundled_raw_text() -> list[Path]:
     return [*bundled_prose(), SAMPLES / "dirty.jsonl"]
 
 
-def bundled_instructions() -> Path:
-    """The sample's instruction pairs."""
-    return SAMPLES / "instructions.jsonl"
+def bundled_instructions() -> list[Path]:
+    """The instruction pairs that ship: the sample's 250 first, then a JSONL file for each theme."""
+    return [SAMPLES / "instructions.jsonl", *sorted((SAMPLES / "instructions").glob("*.jsonl"))]
 
 
 def bundled_recipe(name: str) -> Path:

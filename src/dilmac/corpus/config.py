@@ -76,6 +76,9 @@ class CorpusConfig(QualityRules, StageConfig):
     holdout_percent: float = Field(
         2.0, ge=0, lt=50, description="documents held out for evaluation, chosen by hash [percent]"
     )
+    holdout_by: Literal["text", "id"] = Field(
+        "text", description="what is hashed: the words, or the id (10 percent: the ids' test part)"
+    )
     shard_bytes: int = Field(
         256 << 20, ge=1 << 10, description="greatest size of a shard [bytes of JSON]"
     )

@@ -18,7 +18,7 @@ from dilmac.core import (
 from dilmac.evaluate.bits import Bits, measure_bits
 from dilmac.evaluate.compressor import primed_bits_per_byte
 from dilmac.evaluate.config import EvaluateConfig
-from dilmac.models import load_model, require_model_folder
+from dilmac.models import load_model, require_model_folder, with_model_folder
 from dilmac.tokenizer import Tokenizer
 
 
@@ -29,6 +29,7 @@ def evaluate(config: EvaluateConfig) -> Figures:
         ConfigError: neither a text nor a corpus is given.
         InputError: the model, a text or the corpus cannot be read.
     """
+    config = with_model_folder(config)
     require_model_folder(config.model)
     groups = _texts_by_source(config)
     model = load_model(config.model)

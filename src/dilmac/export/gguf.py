@@ -19,7 +19,7 @@ from dilmac.core import Artifact, InputError, building, say, write_json
 from dilmac.export.config import GgufConfig
 from dilmac.export.parity import prove
 from dilmac.export.vocabulary import add_vocabulary
-from dilmac.models import require_model_folder
+from dilmac.models import require_model_folder, rope_parameters, trained_context, with_model_folder
 from dilmac.tokenizer import copy_tokenizer
 
 FILE_TYPES = {
@@ -32,6 +32,9 @@ STORAGE = {
     "f16": gguf.GGMLQuantizationType.F16,
     "q8_0": gguf.GGMLQuantizationType.Q8_0,
 }
+ROPE_SCALINGS = {"linear": gguf.RopeScalingType.LINEAR, "yarn": gguf.RopeScalingType.YARN}
+# What transformers reads and this writer leaves at the common defaults (Peng et al. 2023).
+YARN_OF_ITS_OWN = {"attention_factor", "beta_fast", "beta_slow", "mscale", "mscale_all_dim"}
 ARCHITECTURES = {"LlamaForCausalLM": gguf.MODEL_ARCH.LLAMA}
 
 
@@ -42,6 +45,7 @@ def export_gguf(config: GgufConfig, *, force: bool = False) -> Artifact:
         InputError: no model folder, or an architecture or tokenizer that cannot be written.
         ParityError: llama.cpp does not read the file as transformers reads the model.
     """
+    config = with_model_folder(config)
     settings = require_model_folder(config.model)
     _check_supported(config.model, settings)
     with building("gguf", config, {"model": [config.model]}, force=force) as build:
@@ -65,11 +69,16 @@ def _check_supported(folder: Path, settings: dict[str, Any]) -> None:
             where=folder / "config.json",
             mend=f"known: {', '.join(ARCHITECTURES)}",
         )
-    rope = settings.get("rope_parameters") or settings.get("rope_scaling") or {}
-    rope_type = rope.get("rope_type", rope.get("type", "default"))  # `type` in older configs
-    if rope_type != "default":
+    rope = rope_parameters(settings)
+    if rope["rope_type"] not in ("default", *ROPE_SCALINGS):
         raise InputError(
-            f"rope type {rope_type!r} cannot be written as GGUF", where=folder / "config.json"
+            f"rope type {rope['rope_type']!r} cannot be written as GGUF",
+            where=folder / "config.json",
+            mend=f"known: default, {', '.join(ROPE_SCALINGS)}",
+        )
+    if own := sorted(set(rope) & YARN_OF_ITS_OWN):
+        raise InputError(
+            f"rope parameter {own[0]!r} cannot be written as GGUF", where=folder / "config.json"
         )
     if settings.get("hidden_act", "silu") != "silu":
         raise InputError(
@@ -113,7 +122,7 @@ def storage_of(shape: tuple[int, ...], storage: str) -> gguf.GGMLQuantizationTyp
 def _add_shape(writer: gguf.GGUFWriter, settings: dict[str, Any], name: str) -> None:
     heads = settings["num_attention_heads"]
     head_dim = settings.get("head_dim") or settings["hidden_size"] // heads
-    rope = settings.get("rope_parameters") or {}
+    rope = rope_parameters(settings)
     writer.add_name(name)
     writer.add_context_length(settings["max_position_embeddings"])
     writer.add_embedding_length(settings["hidden_size"])
@@ -124,7 +133,11 @@ def _add_shape(writer: gguf.GGUFWriter, settings: dict[str, Any], name: str) -> 
     writer.add_key_length(head_dim)
     writer.add_value_length(head_dim)
     writer.add_rope_dimension_count(head_dim)
-    writer.add_rope_freq_base(float(rope.get("rope_theta") or settings.get("rope_theta", 10000.0)))
+    writer.add_rope_freq_base(float(rope["rope_theta"]))
+    if rope["rope_type"] != "default":
+        writer.add_rope_scaling_type(ROPE_SCALINGS[rope["rope_type"]])
+        writer.add_rope_scaling_factor(float(rope["factor"]))
+        writer.add_rope_scaling_orig_ctx_len(trained_context(settings))
     writer.add_layer_norm_rms_eps(settings["rms_norm_eps"])
     writer.add_vocab_size(settings["vocab_size"])
 

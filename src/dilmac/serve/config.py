@@ -7,16 +7,20 @@ from typing import Literal
 
 from pydantic import Field
 
-from dilmac.core import Config
+from dilmac.core import Config, EngineError, say
 from dilmac.engines import EngineSpec, Sampling, engine_for
+from dilmac.models import is_shipped, model_folder
+from dilmac.serve.first_use import NoGgufError, shipped_gguf
 
 
 class ChatConfig(Config):
     """Talk to a model in the terminal."""
 
-    model: Path = Field(description="model folder, GGUF file, or folder with a GGUF")
+    model: Path = Field(
+        description="model folder, GGUF file, folder with a GGUF, or a name that ships",
+    )
     engine: Literal["auto", "transformers", "llamacpp"] = Field(
-        "auto", description="what runs it; auto takes llama.cpp for a GGUF"
+        "auto", description="what runs it; auto takes llama.cpp for a GGUF and for what ships"
     )
     system: str = Field("", description="system message; none by default")
     say: str | None = Field(None, description="ask this once, print the answer, and end")
@@ -34,12 +38,32 @@ class ChatConfig(Config):
     def engine_spec(self) -> EngineSpec:
         """Which engine runs which file.
 
+        A model that ships becomes a GGUF at first use; where that cannot be, transformers runs
+        it, and why is said.
+
         Raises:
             InputError: there is no such model.
+            EngineError: llama.cpp is asked for, and cannot run a model that ships.
         """
-        spec = engine_for(self.model)
+        folder = model_folder(self.model)
+        spec = engine_for(folder)
+        if is_shipped(folder) and self.engine != "transformers":
+            spec = self._shipped_spec(folder, spec)
         kind = spec.kind if self.engine == "auto" else self.engine
         return spec.model_copy(update={"kind": kind, "context": self.context})
+
+    def _shipped_spec(self, folder: Path, without: EngineSpec) -> EngineSpec:
+        try:
+            return engine_for(shipped_gguf(folder))
+        except NoGgufError as error:
+            if self.engine == "llamacpp":
+                raise EngineError(
+                    f"cannot run in llama.cpp: {error}",
+                    where=folder.name,
+                    mend="leave --engine out, and transformers runs it",
+                ) from error
+            say(f"{folder.name} runs in transformers: {error}")
+            return without
 
     def sampling(self, turn: int) -> Sampling:
         """How the answer of a turn (from 0) is drawn; stops are the session's to add."""

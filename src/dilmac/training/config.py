@@ -3,61 +3,146 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from dilmac.core import StageConfig
+from dilmac.training.budget import parse_count, parse_hours
+from dilmac.training.choices import OptimizerName, Packing, Parallel, ScheduleName
 
-Precision = Literal["auto", "bf16", "fp32"]
+Precision = Literal["auto", "bf16", "fp16", "fp32"]
 
 
 class PretrainConfig(StageConfig):
-    """Train a plain Llama from scratch on a corpus."""
+    """Train a plain Llama on a corpus, from scratch or from a model that there is."""
 
     corpus: Path = Field(description="corpus artifact; train is learned, held-out is measured")
-    tokenizer: Path = Field(description="tokenizer folder")
-    preset: str = Field("quick", description="shape of the model: tiny, quick or 134m")
+    more_corpora: tuple[Path, ...] = Field((), description="further corpus artifacts, mixed in")
+    source_weights: dict[str, float] = Field(
+        default_factory=dict,
+        description="how often a pass reads a source, by name: 0.5 half of it, 2 all of it twice",
+    )
+    tokenizer: Path | None = Field(
+        None, description="tokenizer folder; with --model that model's own"
+    )
+    model: Path | None = Field(
+        None, description="model folder or name to go on training; its shape and tokenizer are used"
+    )
+    preset: str = Field("quick", description="shape of the model: see `dilmac models presets`")
+    params: str | None = Field(
+        None, description="size of the model instead of a preset: 50M, 1.5B [parameters]"
+    )
     context: int | None = Field(
         None, ge=16, description="window [tokens]; the preset's own by default"
     )
-    tokens: int = Field(2_000_000, ge=1, description="tokens to train on at most [tokens]")
-    max_epochs: float = Field(
-        12.0, gt=0, description="passes over the corpus at most; the smaller budget counts"
+    packing: Packing = Field(
+        "concat", description="windows: concat cuts, best-fit keeps documents whole and pads"
     )
+    mask_documents: bool = Field(
+        False, description="no token looks into the document before its own"
+    )
+    tokens_folder: Path | None = Field(
+        None, description="where the corpus in tokens is kept, for several runs; else in the run"
+    )
+    tokens: int | None = Field(None, description="budget: tokens to train on, 2B or 300M [tokens]")
+    epochs: float | None = Field(None, gt=0, description="budget: passes over the corpus")
+    hours: float | None = Field(None, description="budget: time to train, 24 or 1h30m [hours]")
     batch_tokens: int = Field(2048, ge=16, description="tokens of one optimizer step [tokens]")
     micro_batch_tokens: int = Field(
         8192, ge=16, description="tokens in memory at once; smaller accumulates gradients [tokens]"
     )
+    optimizer: OptimizerName = Field(
+        "muon", description="muon for the matrices of the blocks with AdamW for the rest, or adamw"
+    )
     learning_rate: float = Field(2e-3, gt=0, description="highest learning rate")
+    table_rate_share: float = Field(
+        1.0, gt=0, description="learning rate of input and output rows, as a share of the others'"
+    )
+    schedule: ScheduleName = Field(
+        "cosine", description="learning rate: cosine, wsd (stable, then falling), or constant"
+    )
     final_rate_share: float = Field(
         0.1, ge=0, le=1, description="learning rate at the end, as a share of the highest [0-1]"
     )
+    decay_share: float = Field(
+        0.2, gt=0, le=1, description="share of steps in which wsd falls [0-1]"
+    )
     warmup_share: float = Field(0.05, ge=0, lt=1, description="share of steps that warm up [0-1]")
     weight_decay: float = Field(0.1, ge=0, description="weight decay of matrices")
-    clip_norm: float = Field(1.0, gt=0, description="gradients are scaled down to this norm")
+    clip_norm: float = Field(
+        1.0, ge=0, description="gradients are scaled down to this norm; 0 leaves them as they are"
+    )
+    spike_guard: bool = Field(
+        True, description="leave out steps whose loss or gradient norm is far above the last ones'"
+    )
     precision: Precision = Field(
-        "auto", description="bf16 where the machine has it, else fp32; weights stay fp32"
+        "auto", description="bf16 where the machine has it, fp16 on older GPUs, else fp32"
+    )
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto", description="torch.compile: on GPUs, and on CPUs for runs that are long enough"
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="compute activations twice instead of keeping them: less memory, slower"
+    )
+    parallel: Parallel = Field(
+        "ddp", description="processes of torchrun: ddp copies the model, fsdp shards it (FSDP2)"
     )
     checkpoint_steps: int = Field(100, ge=1, description="steps between checkpoints [steps]")
+    keep_checkpoints: int = Field(1, ge=1, description="last checkpoints that are kept in a run")
+    final_weights: Literal["last", "best"] = Field(
+        "last", description="weights of the result: the last, or the best by held-out bits per byte"
+    )
+    save_precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="type of the saved weights; bf16 halves the file"
+    )
     eval_steps: int = Field(100, ge=1, description="steps between held-out measurements [steps]")
     eval_bytes: int = Field(50_000, ge=1, description="held-out text measured on the way [bytes]")
+    log_to: Literal["tensorboard"] | None = Field(
+        None, description="scalars for TensorBoard too, in the folder tensorboard/"
+    )
     sample_prompts: tuple[str, ...] = Field(
         ("Bir gün", "Türkiye'nin", "Sabah erkenden"),
         description="beginnings that the model continues",
     )
 
+    @field_validator("tokens", mode="before")
+    @classmethod
+    def _count(cls, value: Any) -> Any:
+        return value if value is None else parse_count(value)
+
+    @field_validator("hours", mode="before")
+    @classmethod
+    def _time(cls, value: Any) -> Any:
+        return value if value is None else parse_hours(value)
+
+    @property
+    def corpora(self) -> tuple[Path, ...]:
+        """All corpora, in the order in which they are read."""
+        return (self.corpus, *self.more_corpora)
+
 
 class FinetuneConfig(StageConfig):
-    """Teach a model to answer: LoRA on instructions and responses in ChatML."""
+    """Teach a model to answer: instructions and responses in ChatML, by LoRA or in full."""
 
-    model: Path = Field(description="model folder with a tokenizer that has ChatML markers")
-    data: Path = Field(
-        description='JSONL of {"instruction", "response"}; "input" may stand between'
+    model: Path = Field(
+        description="model folder with a tokenizer that has ChatML markers, or a name that ships"
+    )
+    data: tuple[str, ...] = Field(
+        min_length=1,
+        description='JSONL of {"instruction", "response"}; "input" may stand between, "id" beside '
+        "them: files, folders or globs",
+    )
+    method: Literal["lora", "full"] = Field(
+        "lora",
+        description="lora trains small matrices beside the model's; full trains every parameter, "
+        "for small models",
     )
     epochs: float = Field(3.0, gt=0, description="passes over the data")
     batch_size: int = Field(16, ge=1, description="examples of one optimizer step")
-    learning_rate: float = Field(1e-3, gt=0, description="highest learning rate")
+    learning_rate: float | None = Field(
+        None, gt=0, description="highest learning rate; by default 1e-3 for lora, 3e-4 for full"
+    )
     warmup_share: float = Field(0.05, ge=0, lt=1, description="share of steps that warm up [0-1]")
     lora_rank: int = Field(16, ge=1, description="rank of the LoRA matrices")
     lora_alpha: int = Field(32, ge=1, description="scale of the LoRA matrices")
@@ -71,5 +156,16 @@ class FinetuneConfig(StageConfig):
     validation_percent: float = Field(
         10.0, ge=0, lt=50, description="examples kept for validation, chosen by hash [percent]"
     )
+    test_percent: float = Field(
+        0.0, ge=0, lt=50, description="examples left out for a test, chosen by hash [percent]"
+    )
     precision: Precision = Field("auto", description="bf16 where the machine has it, else fp32")
     checkpoint_steps: int = Field(50, ge=1, description="steps between checkpoints [steps]")
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _one_is_enough(cls, value: Any) -> Any:
+        """A single path stands for itself, in a recipe as in Python."""
+        if isinstance(value, str | Path):
+            return (str(value),)
+        return [str(item) if isinstance(item, Path) else item for item in value]

@@ -1,8 +1,7 @@
-"""Fine-tuning: LoRA on instructions in ChatML by TRL, loss on the answer only, new rows saved."""
+"""Fine-tuning on instructions in ChatML by TRL: loss on the answer only, LoRA or all parameters."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoTokenizer, PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
@@ -19,34 +17,50 @@ from dilmac.core import (
     Build,
     DilmacError,
     Events,
+    Figures,
     JsonlWriter,
     Steps,
     building,
     num_cpus,
     say,
-    write_json,
 )
-from dilmac.models import load_model, require_model_folder, save_model
+from dilmac.models import load_model, require_model_folder, save_model, with_model_folder
 from dilmac.tokenizer import IM_END, Tokenizer, copy_tokenizer
 from dilmac.training.config import FinetuneConfig
-from dilmac.training.instruct import Row, encode_examples, read_instructions, split_validation
+from dilmac.training.instruct import (
+    Row,
+    encode_examples,
+    encode_fitting,
+    instruction_files,
+    read_instructions,
+    split_examples,
+)
+from dilmac.training.lora import merge_adapter, save_adapter, with_adapter
 from dilmac.training.precision import resolve_precision, training_device
 
 CHECKPOINTS = "checkpoints"
 WHOLE = "dilmac-whole"  # marks a checkpoint that was written to its end
-MAX_MERGE_DIFFERENCE = 1e-3  # logits of the merged model against base + adapter, in fp32
+MAX_SAVED_DIFFERENCE = 1e-3  # logits of the saved model against the trained one, in fp32
+# By method, with the `quick` shape on the bundled instructions.
+LEARNING_RATES = {"lora": 1e-3, "full": 3e-4}
 
 
 def finetune(config: FinetuneConfig, *, force: bool = False) -> Artifact:
-    """Fine-tune a model; the folder is the merged model, with the adapter in `adapter/`.
+    """Fine-tune a model; with LoRA the folder is the merged model, and the adapter in `adapter/`.
 
     Raises:
         InputError: model or data cannot be read, or do not fit together.
     """
+    config = with_model_folder(config)
     require_model_folder(config.model)
-    examples = read_instructions(config.data)
+    files = instruction_files(config.data)
+    split = split_examples(
+        read_instructions(*files),
+        validation_percent=config.validation_percent,
+        test_percent=config.test_percent,
+    )
     tokenizer = Tokenizer(config.model)
-    inputs = {"model": [config.model], "data": [config.data]}
+    inputs = {"model": [config.model], "data": files}
     with building("model", config, inputs, force=force, resumable=True) as build:
         if build.done:
             return build.done
@@ -54,12 +68,12 @@ def finetune(config: FinetuneConfig, *, force: bool = False) -> Artifact:
         base = load_model(config.model)
         tokenizer.require_fit(base.get_input_embeddings().num_embeddings)
         max_length = config.max_length or int(base.config.max_position_embeddings)
-        train, validation = split_validation(examples, config.validation_percent)
-        rows, too_long = encode_examples(train, tokenizer, max_length)
-        measured = encode_examples(validation, tokenizer, max_length)[0] if validation else []
+        rows, too_long = encode_examples(split.train, tokenizer, max_length)
+        measured, too_long_to_measure = encode_fitting(split.validation, tokenizer, max_length)
+        too_long += too_long_to_measure
         _keep_rejects(build.path, [example.where for example in too_long], max_length)
-        model = _with_adapter(base, config)
-        trainable, total = model.get_nb_trainable_parameters()
+        model = _prepared(base, config)
+        trainable, total = _num_parameters(model)
         say(
             f"finetune: {len(rows):,} examples, {len(measured):,} for validation, "
             f"{trainable:,} of {total:,} parameters are trained"
@@ -72,20 +86,27 @@ def finetune(config: FinetuneConfig, *, force: bool = False) -> Artifact:
         seconds = time.monotonic() - started
         # Without the mixed-precision wrapper that the trainer put around `forward`.
         model = trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-        difference = _save(model, tokenizer, config, build.path)
+        proof = _save(model, tokenizer, config, build.path)
         figures = {
             "examples": len(rows),
             "examples_validation": len(measured),
+            "examples_test": len(split.test),
             "examples_too_long": len(too_long),
             "steps": trainer.state.max_steps,
             "trainable_parameters": trainable,
             "total_parameters": total,
             "validation_loss_before": before,
             "validation_loss": after,
-            "merge_logit_difference": difference,
-            "precision": "bf16" if trainer.args.bf16 else "fp32",
+            **proof,
+            "precision": resolve_precision(config.precision, training_device()),
         }
         return build.finish(figures, train_seconds=round(seconds, 1))
+
+
+def _num_parameters(model: Any) -> tuple[int, int]:
+    """Parameters that are trained, and all."""
+    counts = [(p.numel() if p.requires_grad else 0, p.numel()) for p in model.parameters()]
+    return sum(trained for trained, _ in counts), sum(every for _, every in counts)
 
 
 def _keep_rejects(folder: Path, places: list[str], max_length: int) -> None:
@@ -98,45 +119,36 @@ def _keep_rejects(folder: Path, places: list[str], max_length: int) -> None:
     say(f"finetune: {len(places)} examples are longer than {max_length} tokens and were left out")
 
 
-def _with_adapter(base: Any, config: FinetuneConfig) -> PeftModel:
-    """Base with LoRA on every linear layer, and embedding and output rows trained in full."""
-    saved = None
-    if config.train_embeddings:
-        is_tied = bool(base.config.tie_word_embeddings)
-        saved = ["embed_tokens"] if is_tied else ["embed_tokens", "lm_head"]
-    torch.manual_seed(config.seed)
-    lora = LoraConfig(
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        target_modules="all-linear",
-        modules_to_save=saved,
-        ensure_weight_tying=bool(saved) and bool(base.config.tie_word_embeddings),
-        task_type="CAUSAL_LM",
-    )
-    model: PeftModel = get_peft_model(base, lora)
-    return model
+def _prepared(base: Any, config: FinetuneConfig) -> Any:
+    """The model with what is to be trained: an adapter beside it, or its own parameters."""
+    if config.method == "lora":
+        return with_adapter(base, config)
+    base.get_input_embeddings().requires_grad_(config.train_embeddings)
+    base.get_output_embeddings().requires_grad_(config.train_embeddings)
+    return base
 
 
 def _trainer(
-    model: PeftModel,
+    model: Any,
     rows: list[Row],
     validation: list[Row],
     config: FinetuneConfig,
     build: Build,
 ) -> SFTTrainer:
     device = training_device()
+    precision = resolve_precision(config.precision, device)
     tokenizer = AutoTokenizer.from_pretrained(str(config.model), local_files_only=True)
     arguments = SFTConfig(
         output_dir=str(build.path / CHECKPOINTS),
         num_train_epochs=config.epochs,
         per_device_train_batch_size=config.batch_size,
         per_device_eval_batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
+        learning_rate=config.learning_rate or LEARNING_RATES[config.method],
         warmup_steps=config.warmup_share,
         lr_scheduler_type="cosine",
         max_grad_norm=1.0,
-        bf16=resolve_precision(config.precision, device) == "bf16",
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
         activation_checkpointing=False,
         use_cpu=device.type == "cpu",
         seed=config.seed,
@@ -151,6 +163,8 @@ def _trainer(
         dataloader_pin_memory=device.type == "cuda",
         max_length=None,
         packing=False,
+        # Of the bundled instructions a third of every random batch would be padding.
+        train_sampling_strategy="group_by_length",
         remove_unused_columns=False,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
@@ -210,41 +224,40 @@ def _validation_loss(trainer: SFTTrainer) -> float:
     return round(float(trainer.evaluate()["eval_loss"]), 4)
 
 
-def _save(model: PeftModel, tokenizer: Tokenizer, config: FinetuneConfig, folder: Path) -> float:
-    """Save the adapter, merge it, prove that merging changed nothing, save the whole model."""
-    _save_adapter(model, config.model.name, folder / "adapter")
+def _save(model: Any, tokenizer: Tokenizer, config: FinetuneConfig, folder: Path) -> Figures:
+    """Save the whole model, and prove that what was saved is what was trained."""
     model.eval()
     probe = torch.arange(len(tokenizer), device=model.device)[:64].unsqueeze(0)
+    proof: Figures = {}
+    if config.method == "lora":
+        save_adapter(model, config.model.name, folder / "adapter")
+        model, difference = merge_adapter(model, probe, folder)
+        proof["merge_logit_difference"] = float(f"{difference:.2g}")
+    stops = [tokenizer.control_id(IM_END), tokenizer.document_start_id]
+    model.config.eos_token_id = stops
+    model.generation_config.eos_token_id = stops
+    save_model(model, folder)
+    difference = _reopened_difference(model, probe, folder)
+    proof["saved_logit_difference"] = float(f"{difference:.2g}")
+    copy_tokenizer(config.model, folder)
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    return proof
+
+
+def _reopened_difference(model: Any, probe: torch.Tensor, folder: Path) -> float:
+    """Largest difference of a logit between the model and its folder, opened again.
+
+    Raises:
+        DilmacError: it is not the same model.
+    """
+    reopened = load_model(folder).to(probe.device).eval()
     with torch.inference_mode():
-        separate = model(input_ids=probe, use_cache=False).logits
-    merged = model.merge_and_unload()
-    with torch.inference_mode():
-        together = merged(input_ids=probe, use_cache=False).logits
-    difference = float((separate - together).abs().max())
-    if not difference <= MAX_MERGE_DIFFERENCE:
+        ours, theirs = (m(input_ids=probe, use_cache=False).logits for m in (model, reopened))
+    difference = float((ours.float() - theirs.float()).abs().max())
+    if not difference <= MAX_SAVED_DIFFERENCE:
         raise DilmacError(
-            f"merging changed the logits by {difference:.2g}, more than {MAX_MERGE_DIFFERENCE}",
+            f"the saved model's logits differ by {difference:.2g} from the trained one's",
             where=folder,
             mend="train with --precision fp32",
         )
-    stops = [tokenizer.control_id(IM_END), tokenizer.document_start_id]
-    merged.config.eos_token_id = stops
-    merged.generation_config.eos_token_id = stops
-    save_model(merged, folder)
-    copy_tokenizer(config.model, folder)
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-    return float(f"{difference:.2g}")
-
-
-def _save_adapter(model: PeftModel, base_name: str, folder: Path) -> None:
-    """The adapter as PEFT reads it, made to repeat: its config lists layers in the order of a set,
-    and both config and card name a path of this machine."""
-    model.save_pretrained(str(folder))
-    (folder / "README.md").unlink(missing_ok=True)
-    path = folder / "adapter_config.json"
-    settings = json.loads(path.read_text(encoding="utf-8"))
-    settings["base_model_name_or_path"] = base_name
-    for name, value in settings.items():
-        if isinstance(value, list):
-            settings[name] = sorted(value)
-    write_json(path, settings)
+    return difference

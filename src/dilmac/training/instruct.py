@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import xxhash
-
-from dilmac.core import InputError, read_lines
+from dilmac.core import FORMATS, InputError, expand_inputs, place_of, read_lines
 from dilmac.tokenizer import Message, Tokenizer, encode_chat
 
 IGNORED = -100  # label of a token that is not learned
+_JSONL = {"jsonl": FORMATS["jsonl"]}
 
 
 @dataclass(frozen=True)
 class Example:
-    """One instruction with its answer, and where it stands."""
+    """One instruction with its answer, where it stands, and what decides its side of a split."""
 
     messages: tuple[Message, ...]
     where: str
+    key: str  # its id, or the instruction where it has none
 
 
-def read_instructions(path: Path) -> list[Example]:
-    """Every line of a JSONL of `{"instruction", "response"}`, optionally with `"input"`.
+def instruction_files(patterns: Iterable[str | Path]) -> list[Path]:
+    """The JSONL files behind files, folders and globs, each once.
+
+    Raises:
+        InputError: a pattern matches nothing, or no JSONL.
+    """
+    return expand_inputs(patterns, _JSONL)
+
+
+def read_instructions(*paths: Path) -> list[Example]:
+    """Every line of JSONL files of `{"instruction", "response"}`, optionally `"input"` and `"id"`.
 
     Raises:
         InputError: a line is no JSON object, or a field is missing, empty, or not Unicode.
     """
+    return [example for path in paths for example in _examples_of(path)]
+
+
+def _examples_of(path: Path) -> list[Example]:
     examples = []
     for line in read_lines(path):
         if line.data is not None and not line.data.strip():
@@ -39,7 +53,7 @@ def read_instructions(path: Path) -> list[Example]:
         if values.get("input"):
             instruction += "\n\n" + _field(values, "input", where)
         turns = (Message("user", instruction), Message("assistant", response))
-        examples.append(Example(turns, where))
+        examples.append(Example(turns, where, _key(values, where) or instruction))
     if not examples:
         raise InputError("holds no example", where=path)
     return examples
@@ -71,6 +85,16 @@ def _field(values: dict[str, object], name: str, where: str) -> str:
     return text
 
 
+def _key(values: dict[str, object], where: str) -> str:
+    """The record's id as text; empty where it has none."""
+    key = values.get("id")
+    if key is None:
+        return ""
+    if isinstance(key, bool) or not isinstance(key, str | int):
+        raise InputError("field 'id' is neither text nor a whole number", where=where)
+    return str(key)
+
+
 @dataclass(frozen=True)
 class Row:
     """Ids `[length]` and labels `[length]` of an example; `IGNORED` where nothing is learned."""
@@ -87,17 +111,7 @@ def encode_examples(
     Raises:
         InputError: no example fits, or no answer has a token to learn.
     """
-    rows, too_long = [], []
-    for example in examples:
-        chat = encode_chat(tokenizer, example.messages)
-        if len(chat.ids) > max_length:
-            too_long.append(example)
-            continue
-        labels = [
-            token if is_answer else IGNORED
-            for token, is_answer in zip(chat.ids, chat.assistant_mask, strict=True)
-        ]
-        rows.append(Row(chat.ids, labels))
+    rows, too_long = encode_fitting(examples, tokenizer, max_length)
     if not rows:
         raise InputError(
             f"no example fits into {max_length} tokens",
@@ -109,13 +123,58 @@ def encode_examples(
     return rows, too_long
 
 
-def split_validation(
-    examples: list[Example], percent: float
-) -> tuple[list[Example], list[Example]]:
-    """Training and validation examples, by the hash of the instruction."""
-    train: list[Example] = []
-    validation: list[Example] = []
+def encode_fitting(
+    examples: list[Example], tokenizer: Tokenizer, max_length: int
+) -> tuple[list[Row], list[Example]]:
+    """As `encode_examples`, but it may well be that none fits."""
+    rows, too_long = [], []
     for example in examples:
-        place = xxhash.xxh3_64_intdigest(example.messages[0].content) / 2**64 * 100
-        (validation if place < percent else train).append(example)
-    return (train, validation) if train else (validation, [])
+        chat = encode_chat(tokenizer, example.messages)
+        if len(chat.ids) > max_length:
+            too_long.append(example)
+            continue
+        labels = [
+            token if is_answer else IGNORED
+            for token, is_answer in zip(chat.ids, chat.assistant_mask, strict=True)
+        ]
+        rows.append(Row(chat.ids, labels))
+    return rows, too_long
+
+
+@dataclass
+class Split:
+    """Examples to train on, to measure on, and those that no one here may see."""
+
+    train: list[Example] = field(default_factory=list)
+    validation: list[Example] = field(default_factory=list)
+    test: list[Example] = field(default_factory=list)
+
+
+def split_examples(
+    examples: list[Example], *, validation_percent: float, test_percent: float
+) -> Split:
+    """Examples by the hash of their id, or of the instruction where they have none.
+
+    With 10 and 10 percent the parts are those of `part_of`.
+
+    Raises:
+        InputError: nothing is left to train on.
+    """
+    split = Split()
+    for example in examples:
+        place = place_of(example.key)
+        if place >= 100 - test_percent:
+            split.test.append(example)
+        elif place >= 100 - test_percent - validation_percent:
+            split.validation.append(example)
+        else:
+            split.train.append(example)
+    if not split.train:  # a handful of examples, all on one side
+        split.train, split.validation = split.validation, []
+    if not split.train:
+        raise InputError(
+            f"all {len(examples)} examples fall into the test part",
+            where=examples[0].where,
+            mend="give more examples or a smaller --test-percent",
+        )
+    return split

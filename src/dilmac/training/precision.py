@@ -2,41 +2,99 @@
 
 from __future__ import annotations
 
+import shutil
+
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
+
+from dilmac.core import ConfigError
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
-def training_device() -> torch.device:
-    """The first GPU, or the CPU."""
+def training_device(local_rank: int = 0) -> torch.device:
+    """This process's GPU, or the CPU."""
     if torch.cuda.is_available():
-        return torch.device("cuda")
+        return torch.device("cuda", local_rank)
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
 
 
 def resolve_precision(asked: str, device: torch.device) -> str:
-    """`bf16` or `fp32`; never fp16, which runs at 1-3 GFLOP/s on a CPU.
+    """`bf16`, `fp16` or `fp32`.
 
     bf16 is chosen where the hardware multiplies in it (AVX512-bf16 or AMX: 2.6 times fp32 on the
-    `quick` preset here); elsewhere it is emulated and slower.
+    `quick` preset here); elsewhere it is emulated and slower. GPUs without it (V100, T4) take
+    fp16 with loss scaling.
+
+    Raises:
+        ConfigError: fp16 anywhere but on a GPU; a CPU makes 1-3 GFLOP/s in it.
     """
+    if asked == "fp16" and device.type != "cuda":
+        raise ConfigError(
+            f"fp16 is for GPUs, this is {device.type}",
+            where="--precision",
+            mend="take bf16, fp32 or auto",
+        )
     if asked != "auto":
         return asked
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     if device.type == "cpu":
         has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
         return "bf16" if has_bf16 else "fp32"
     return "fp32"
 
 
-def fresh_accelerator(precision: str) -> Accelerator:
-    """An Accelerator of that precision, whatever an earlier stage of this process used.
+# Compiling takes half a minute to a minute, and pays with a fifth to two fifths of the time after
+# it: from this many operations on a CPU (about five minutes here) it is worth it.
+WORTH_COMPILING_FLOPS = 5e13
 
-    Accelerate keeps its precision in a process-wide state and refuses another one; transformers'
-    own TrainingArguments reset it in the same way.
+
+def resolve_compile(asked: str, device: torch.device, flops: float) -> bool:
+    """Whether to use `torch.compile` for a run of that many floating-point operations.
+
+    Raises:
+        ConfigError: it is asked for where there is no C++ compiler.
     """
-    AcceleratorState._reset_state()
-    return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no")
+    if device.type == "cuda":
+        return asked != "off"
+    has_compiler = any(shutil.which(name) for name in ("c++", "g++", "clang++"))
+    if asked == "on" and not has_compiler:
+        raise ConfigError(
+            "torch.compile needs a C++ compiler, none was found",
+            where="--compile",
+            mend="install g++, or leave it at auto",
+        )
+    if asked == "auto":
+        return device.type == "cpu" and has_compiler and flops > WORTH_COMPILING_FLOPS
+    return asked == "on"
+
+
+class LossScale:
+    """Keeps fp16 gradients out of underflow: halves at an overflow, doubles after a quiet while.
+
+    As `torch.amp.GradScaler` does (Micikevicius et al. 2018), but with a state that JSON holds, so
+    that a run resumes exactly, and for several optimizers at once.
+    """
+
+    def __init__(self, value: float = 2.0**16, growth_steps: int = 2000):
+        self.value, self.growth_steps = value, growth_steps
+        self._quiet_steps = 0
+
+    def update(self, *, overflowed: bool) -> None:
+        """Take note of a step."""
+        self._quiet_steps = 0 if overflowed else self._quiet_steps + 1
+        if overflowed:
+            self.value = max(1.0, self.value / 2)
+        elif self._quiet_steps == self.growth_steps:
+            self.value *= 2
+            self._quiet_steps = 0
+
+    def state(self) -> dict[str, float]:
+        """All that the next decision depends on."""
+        return {"value": self.value, "quiet_steps": self._quiet_steps}
+
+    def load(self, state: dict[str, float]) -> None:
+        """Go on from a `state()`."""
+        self.value, self._quiet_steps = state["value"], int(state["quiet_steps"])

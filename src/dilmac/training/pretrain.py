@@ -1,226 +1,148 @@
-"""Pretraining: a plain Llama from scratch, by a loop that resumes bit for bit."""
+"""Pretraining: a plain Llama from scratch, or from a model that there is."""
 
 from __future__ import annotations
 
-import math
+import json
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from accelerate import Accelerator
-from transformers import LlamaForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from dilmac.core import (
     Artifact,
     Build,
-    DilmacError,
-    Events,
     Figures,
-    Steps,
     building,
-    num_cpus,
     open_artifact,
-    say,
+    write_json,
 )
 from dilmac.evaluate import Bits
-from dilmac.models import num_parameters, preset_named, save_model
-from dilmac.tokenizer import IM_END, PAD, Tokenizer, copy_tokenizer
+from dilmac.explore import write_curves
+from dilmac.models import preset_named, save_model, with_model_folder
+from dilmac.tokenizer import copy_tokenizer
+from dilmac.training.budget import HoursBudget
 from dilmac.training.config import PretrainConfig
-from dilmac.training.heldout import HeldOut, continuations
-from dilmac.training.optimize import adamw, rate_share
-from dilmac.training.precision import fresh_accelerator, resolve_precision, training_device
-from dilmac.training.resume import load_checkpoint, save_checkpoint
-from dilmac.training.windows import Windows, tokenize
+from dilmac.training.heldout import continuations
+from dilmac.training.loop import CHECKPOINTS, measure, time_steps, train
+from dilmac.training.ranks import Ranks
+from dilmac.training.resume import load_best, load_weights
+from dilmac.training.run import TOKENS, Run, prepare, steps_of
 
-CHECKPOINTS = "checkpoints"
-TOKENS = "tokens"
-
-
-@dataclass
-class Run:
-    """What the loop works on."""
-
-    config: PretrainConfig
-    folder: Path
-    model: PreTrainedModel
-    optimizer: torch.optim.Optimizer
-    windows: Windows
-    heldout: HeldOut
-    events: Events
-    accelerator: Accelerator
-    batch_size: int  # windows of one step
-    micro_batch_size: int  # windows in memory at once
-    num_steps: int
-    bytes_per_token: float
+PLAN = "plan.json"  # how many steps the hours of a run are
+FINAL_EVAL_BYTES = 400_000  # measured at the end, of all sources together [bytes]
+OVERHEAD_SHARE = 0.05  # of a run's time: measuring, checkpoints, the end
 
 
 def pretrain(config: PretrainConfig, *, force: bool = False) -> Artifact:
     """Train a model on a corpus; the result is a folder that `AutoModelForCausalLM` opens.
 
-    An interrupted run goes on at its last checkpoint when the same command is given again.
+    An interrupted run goes on at its last checkpoint when the same command is given again. Under
+    `torchrun` all processes call this; the main one writes.
 
     Raises:
-        InputError: corpus or tokenizer cannot be read, or the text does not fill one window.
-        ConfigError: unknown preset.
-        DilmacError: the loss is not finite.
+        InputError: corpus, tokenizer or model cannot be read, or the text does not fill a window.
+        ConfigError: unknown preset, or settings that do not fit together.
+        DilmacError: the loss runs away, or memory runs out.
     """
-    open_artifact(config.corpus, "corpus")
-    preset_named(config.preset)
-    inputs = {"corpus": [config.corpus], "tokenizer": [config.tokenizer]}
-    with building("model", config, inputs, force=force, resumable=True) as build:
-        if build.done:
-            return build.done
-        run = _prepare(config, build)
-        timings = _train(run)
-        return _finish(run, build, timings)
-
-
-def _prepare(config: PretrainConfig, build: Build) -> Run:
-    torch.set_num_threads(num_cpus())
-    preset = preset_named(config.preset)
-    context = config.context or preset.context
-    tokenizer = Tokenizer(config.tokenizer)
-    tokens = tokenize(config.corpus, tokenizer, build.path / TOKENS)
-    windows = Windows(tokens, context, config.seed)
-    precision = resolve_precision(config.precision, training_device())
-    accelerator = fresh_accelerator(precision)
-    torch.manual_seed(config.seed)
-    end = tokenizer.document_start_id
-    shape = preset.model_copy(update={"context": context})
-    model = LlamaForCausalLM(
-        shape.llama_config(
-            len(tokenizer),
-            bos_token_id=None,
-            eos_token_id=[end, tokenizer.control_id(IM_END)],
-            pad_token_id=tokenizer.control_id(PAD),
-        )
-    ).to(accelerator.device)
-    model.generation_config.eos_token_id = model.config.eos_token_id
-    model.generation_config.pad_token_id = model.config.pad_token_id
-    batch_size = max(1, config.batch_tokens // context)
-    budget = min(config.tokens, config.max_epochs * windows.num_windows * context)
-    run = Run(
-        config=config,
-        folder=build.path,
-        model=model,
-        optimizer=adamw(
-            model, learning_rate=config.learning_rate, weight_decay=config.weight_decay
-        ),
-        windows=windows,
-        heldout=HeldOut(config.corpus, tokenizer),
-        events=Events(build.path / "events.jsonl"),
-        accelerator=accelerator,
-        batch_size=batch_size,
-        micro_batch_size=max(1, min(batch_size, config.micro_batch_tokens // context)),
-        num_steps=max(1, math.ceil(budget / (batch_size * context))),
-        bytes_per_token=tokens.num_text_bytes / tokens.num_tokens,
-    )
-    say(
-        f"pretrain: {num_parameters(shape, len(tokenizer)):,} parameters, "
-        f"{tokens.num_tokens:,} tokens of text, {run.num_steps:,} steps of "
-        f"{batch_size * context:,} tokens, {precision} on {accelerator.device}"
-    )
-    return run
-
-
-def _train(run: Run) -> Figures:
-    """All steps from the last checkpoint on; timings of this process."""
-    config = run.config
-    first = load_checkpoint(run.folder / CHECKPOINTS, run.model, run.optimizer)
-    run.events.cut_after(first)
-    if first:
-        say(f"pretrain: going on at step {first:,}")
-    else:
-        _measure(run, 0)
     started = time.monotonic()
-    run.model.train()
-    with Steps("pretrain", total=run.num_steps, done=first, unit="steps") as steps:
-        for step in range(first, run.num_steps):
-            loss, norm, rate = _step(run, step)
-            done = step + 1
-            bits = loss / math.log(2) / run.bytes_per_token
-            run.events.write(
-                "step", step=done, loss=loss, bits_per_byte=bits, grad_norm=norm, rate=rate
-            )
-            steps.advance(note=f"loss {loss:.3f} · {bits:.3f} bits/byte")
-            if done % config.eval_steps == 0 and done < run.num_steps:
-                _measure(run, done)
-            if done % config.checkpoint_steps == 0 or done == run.num_steps:
-                save_checkpoint(run.folder / CHECKPOINTS, done, run.model, run.optimizer)
-    seconds = time.monotonic() - started
-    trained = (run.num_steps - first) * run.batch_size * run.windows.context
-    return {
-        "device": str(run.accelerator.device),
-        "train_seconds": round(seconds, 1),
-        "tokens_per_second": round(trained / max(seconds, 1e-9)),
-    }
+    for corpus in config.corpora:
+        open_artifact(corpus, "corpus")
+    preset_named(config.preset)
+    if config.model is not None:
+        config = with_model_folder(config)
+    inputs = {"corpus": [config.corpus], "more_corpora": list(config.more_corpora)}
+    inputs |= {"tokenizer": [config.tokenizer] if config.tokenizer else []}
+    inputs |= {"model": [config.model] if config.model else []}
+    with Ranks(config.parallel) as ranks:
+        if not ranks.is_main:
+            return _follow(config, ranks, started)
+        with building("model", config, inputs, force=force, resumable=True) as build:
+            ranks.share((build.path, build.done is not None))
+            if build.done:
+                return build.done
+            run = _planned(config, ranks, build.path, started)
+            timings = train(run)
+            with run.plain_model() as model:
+                if model is None:
+                    raise AssertionError("the main process has no model")
+                artifact = _finish(run, model, build, timings)
+            ranks.share(None)
+        return artifact
 
 
-def _step(run: Run, step: int) -> tuple[float, float, float]:
-    """One optimizer step; mean loss [nats per token], gradient norm, learning rate."""
+def _follow(config: PretrainConfig, ranks: Ranks, started: float) -> Artifact:
+    """What every process but the main one does."""
+    folder, is_done = ranks.share(None)
+    if not is_done:
+        run = _planned(config, ranks, folder, started)
+        train(run)
+        with run.plain_model():
+            ranks.share(None)
+    return open_artifact(config.out, "model")
+
+
+def _planned(config: PretrainConfig, ranks: Ranks, folder: Path, started: float) -> Run:
+    """The run with its number of steps, which hours give only once: see `HoursBudget`."""
+    if config.hours is None:
+        return prepare(config, ranks, folder)
+    plan = folder / PLAN
+    if not ranks.share(plan.is_file()):
+        budget = HoursBudget(config.hours)
+        trial = prepare(config, ranks, folder, num_steps=budget.trial_steps)
+        seconds = time_steps(trial)
+        steps = budget.decide(seconds, time.monotonic() - started, OVERHEAD_SHARE)
+        if config.tokens is not None or config.epochs is not None:
+            steps = min(steps, steps_of(config, trial.model, trial.windows, trial.step_tokens))
+        if ranks.is_main:  # its clock decides
+            write_json(plan, {"num_steps": steps, "trial_seconds": seconds})
+        ranks.share(None)
+    num_steps = int(json.loads(plan.read_text(encoding="utf-8"))["num_steps"])
+    return prepare(config, ranks, folder, num_steps=num_steps)
+
+
+def _finish(run: Run, model: PreTrainedModel, build: Build, timings: Figures) -> Artifact:
     config = run.config
-    rate = config.learning_rate * rate_share(
-        step,
-        run.num_steps,
-        warmup_share=config.warmup_share,
-        final_share=config.final_rate_share,
-    )
-    for group in run.optimizer.param_groups:
-        group["lr"] = rate
-    rows = torch.from_numpy(run.windows.batch(step, run.batch_size)).to(run.accelerator.device)
-    num_targets = rows.shape[0] * (rows.shape[1] - 1)
-    total = torch.zeros((), dtype=torch.float64)
-    for part in rows.split(run.micro_batch_size):
-        with run.accelerator.autocast():
-            logits = run.model(input_ids=part[:, :-1], use_cache=False).logits
-        # Normalized by the tokens of the whole step, so accumulation changes nothing.
-        loss = F.cross_entropy(logits.flatten(0, 1).float(), part[:, 1:].flatten(), reduction="sum")
-        run.accelerator.backward(loss / num_targets)
-        total += loss.detach().double().cpu() / num_targets
-    norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), config.clip_norm)
-    if not (math.isfinite(total) and bool(norm.isfinite())):
-        raise DilmacError(
-            f"the loss at step {step + 1} is not finite (loss {float(total)}, norm {float(norm)})",
-            where=run.folder,
-            mend="lower --learning-rate; the last checkpoint is kept",
-        )
-    run.optimizer.step()
-    run.optimizer.zero_grad(set_to_none=True)
-    return float(total), float(norm), rate
+    measure(run, model, run.num_steps)
+    best = load_best(build.path / CHECKPOINTS) if config.final_weights == "best" else None
+    if best:
+        load_weights(model, best[0], build.path / CHECKPOINTS)
+    figures = _figures(run, model)
+    figures["weights_of_step"] = best[1]["step"] if best else run.num_steps
+    for prompt, text in figures["samples"].items():
+        run.write("sample", step=run.num_steps, prompt=prompt, text=text)
+    if config.save_precision == "bf16":
+        model = model.to(torch.bfloat16)
+    model.config.dtype = getattr(torch, {"bf16": "bfloat16", "fp32": "float32"}[config.save_precision])
+    save_model(model, build.path)
+    copy_tokenizer(run.tokenizer.folder, build.path)
+    write_curves(build.path / "events.jsonl", build.path / "curves.html")
+    for name in (CHECKPOINTS, TOKENS):
+        shutil.rmtree(build.path / name, ignore_errors=True)
+    (build.path / PLAN).unlink(missing_ok=True)
+    return build.finish(figures, **timings)
 
 
-def _measure(run: Run, step: int) -> None:
-    bits = run.heldout.bits_per_byte(run.model, run.config.eval_bytes)
-    if bits is not None:
-        run.events.write("heldout", step=step, bits_per_byte=bits)
-
-
-def _finish(run: Run, build: Build, timings: Figures) -> Artifact:
-    tokenizer, config = run.heldout.tokenizer, run.config
-    _measure(run, run.num_steps)
-    by_source = run.heldout.bits_by_source(run.model)
-    samples = continuations(run.model, tokenizer, config.sample_prompts, config.seed)
-    for prompt, text in samples.items():
-        run.events.write("sample", step=run.num_steps, prompt=prompt, text=text)
-    save_model(run.model, build.path)
-    copy_tokenizer(config.tokenizer, build.path)
-    shutil.rmtree(build.path / CHECKPOINTS, ignore_errors=True)
-    shutil.rmtree(build.path / TOKENS, ignore_errors=True)
-    figures: dict[str, Any] = {
-        "parameters": sum(p.numel() for p in run.model.parameters()),
+def _figures(run: Run, model: PreTrainedModel) -> dict[str, Any]:
+    config, tokens = run.config, run.windows.tokens
+    share = FINAL_EVAL_BYTES // max(1, len(run.heldout.by_source))
+    by_source = run.heldout.bits_by_source(model, share)
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
         "steps": run.num_steps,
-        "tokens_trained": run.num_steps * run.batch_size * run.windows.context,
+        "steps_skipped": run.guard.num_skipped,
+        "tokens_trained": run.num_steps * run.step_tokens,
+        "text_tokens": tokens.num_tokens,
+        "text_bytes": tokens.num_text_bytes,
         "epochs": round(run.num_steps * run.batch_size / run.windows.num_windows, 3),
-        "precision": run.accelerator.mixed_precision,
+        "padding_share": round(run.windows.padding_share, 4),
+        "precision": run.precision,
         "heldout_bits_per_byte": _round(sum(by_source.values(), Bits())),
         "heldout_bits_per_byte_by_source": {name: _round(b) for name, b in by_source.items()},
-        "samples": samples,
+        "samples": continuations(model, run.tokenizer, config.sample_prompts, config.seed),
     }
-    return build.finish(figures, **timings)
 
 
 def _round(bits: Bits) -> float | None:

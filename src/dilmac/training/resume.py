@@ -1,65 +1,167 @@
 """Checkpoints of a run: atomic, without pickle, and enough to go on bit for bit.
 
-Weights and optimizer state are safetensors. The loop draws nothing at random between steps (data
-order follows from the step), so there is no generator state to keep.
+Weights and optimizer state are safetensors, the rest is JSON. The loop draws nothing at random
+between steps (data order follows from the step), so there is no generator state to keep.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
-from dilmac.core import write_json
+from dilmac.core import InputError, disk_full_explained, write_json
+from dilmac.training.optimize import Optimizers
+from dilmac.training.ranks import like, whole
 
-STATE = "state.json"
+STATE, MODEL, OPTIMIZER = "state.json", "model.safetensors", "optimizer.safetensors"
+BEST = "best"
+Tensors = dict[str, torch.Tensor]
 
 
 def save_checkpoint(
-    folder: Path, step: int, model: torch.nn.Module, optimizer: torch.optim.Optimizer
+    folder: Path,
+    state: dict[str, Any],
+    model: nn.Module,
+    optimizers: Optimizers,
+    *,
+    writes: bool = True,
+    keep: int = 1,
 ) -> None:
-    """Write `folder/step-N` whole or not at all, then remove the older ones."""
-    final = folder / f"step-{step:08d}"
+    """Write `folder/step-N` whole or not at all, then remove all but the last `keep`.
+
+    `state` holds `step` and what the run needs beside tensors. Every process of a run calls this;
+    the one that `writes` does.
+
+    Raises:
+        DiskFullError: there is no room; the checkpoint before it stays whole.
+    """
+    weights = weights_of(model)
+    moments = dict(_moments(model, optimizers))
+    if not writes:
+        return
+    files = {MODEL: weights, OPTIMIZER: moments}
+    _write(folder, f"step-{state['step']:08d}", files, state)
+    for older in _steps(folder)[:-keep]:
+        shutil.rmtree(older, ignore_errors=True)
+
+
+def save_best(folder: Path, state: dict[str, Any], weights: Tensors) -> None:
+    """Keep these weights as the best of the run so far, instead of those before."""
+    _write(folder, BEST, {MODEL: weights}, state)
+
+
+def load_best(folder: Path) -> tuple[Tensors, dict[str, Any]] | None:
+    """The best weights of the run and their state, where any were kept."""
+    if not (folder / BEST / STATE).is_file():
+        return None
+    return _read(folder / BEST, MODEL), _state(folder / BEST)
+
+
+def load_checkpoint(
+    folder: Path, identity: dict[str, Any], model: nn.Module, optimizers: Optimizers
+) -> dict[str, Any] | None:
+    """Load the newest checkpoint into model and optimizers; its state, None where there is none.
+
+    Raises:
+        InputError: it is damaged, or of a run with another `identity` (what it trains on what).
+    """
+    if not _steps(folder):
+        return None
+    newest = _steps(folder)[-1]
+    state = _state(newest)
+    for name, value in identity.items():
+        if state.get("identity", {}).get(name) != value:
+            raise InputError(
+                f"is a checkpoint of another {name.replace('_', ' ')}",
+                where=newest,
+                mend="begin anew with --force, or choose another --out",
+            )
+    load_weights(model, _read(newest, MODEL), newest)
+    moments = _read(newest, OPTIMIZER)
+    for name, parameter in model.named_parameters():
+        parts = {key.split("|")[1]: t for key, t in moments.items() if key.startswith(f"{name}|")}
+        if parts:
+            optimizers.set_state(
+                parameter, {key: like(part, parameter) for key, part in parts.items()}
+            )
+    return state
+
+
+def load_weights(model: nn.Module, weights: Tensors, where: Path) -> None:
+    """Copy whole tensors into a model, sharded or not.
+
+    Raises:
+        InputError: a tensor is missing or has another shape.
+    """
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            there = weights.get(name)
+            if there is None or there.shape != parameter.shape:
+                found = "nothing" if there is None else str(list(there.shape))
+                raise InputError(
+                    f"does not fit the model: {name} is {list(parameter.shape)}, found {found}",
+                    where=where,
+                    mend="begin anew with --force, or choose another --out",
+                )
+            parameter.copy_(like(there, parameter))
+
+
+def weights_of(model: nn.Module) -> Tensors:
+    """Every parameter, whole, by its name; tied ones once."""
+    return {name: whole(parameter) for name, parameter in model.named_parameters()}
+
+
+def _moments(model: nn.Module, optimizers: Optimizers) -> Iterator[tuple[str, torch.Tensor]]:
+    for name, parameter in model.named_parameters():
+        for key, tensor in optimizers.state_of(parameter).items():
+            yield f"{name}|{key}", whole(tensor)
+
+
+def _write(folder: Path, name: str, files: dict[str, Tensors], state: dict[str, Any]) -> None:
     partial = folder / ".partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    weights = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters()}
-    save_file(weights, partial / "model.safetensors")
-    save_file(_optimizer_tensors(model, optimizer), partial / "optimizer.safetensors")
-    write_json(partial / STATE, {"step": step})
+    with disk_full_explained(folder):
+        for file, tensors in files.items():
+            save_file(tensors, partial / file)
+        write_json(partial / STATE, state)
+    final = folder / name
+    if final.exists():  # only `best` has a name that stays
+        final.replace(folder / ".older")
     partial.replace(final)
-    for older in folder.glob("step-*"):
-        if older != final:
-            shutil.rmtree(older, ignore_errors=True)
+    shutil.rmtree(folder / ".older", ignore_errors=True)
 
 
-def load_checkpoint(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Load the newest whole checkpoint into model and optimizer; its step, or 0 without one."""
-    newest = max(folder.glob("step-*"), default=None)
-    if newest is None:
-        return 0
-    weights = load_file(newest / "model.safetensors")
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(weights[name])
-    state = load_file(newest / "optimizer.safetensors")
-    for name, parameter in model.named_parameters():
-        parts = {key.split("|")[1]: t for key, t in state.items() if key.startswith(f"{name}|")}
-        if parts:
-            step = parts.pop("step")
-            moved = {key: tensor.to(parameter.device) for key, tensor in parts.items()}
-            optimizer.state[parameter] = {"step": step.to(parameter.device), **moved}
-    return int(json.loads((newest / STATE).read_text(encoding="utf-8"))["step"])
+def _steps(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*"))
 
 
-def _optimizer_tensors(
-    model: torch.nn.Module, optimizer: torch.optim.Optimizer
-) -> dict[str, torch.Tensor]:
-    return {
-        f"{name}|{key}": tensor.detach().cpu().contiguous()
-        for name, parameter in model.named_parameters()
-        for key, tensor in optimizer.state.get(parameter, {}).items()
-    }
+def _read(checkpoint: Path, file: str) -> Tensors:
+    try:
+        return load_file(checkpoint / file)
+    except (SafetensorError, OSError) as error:
+        raise _damaged(checkpoint / file, error) from error
+
+
+def _state(checkpoint: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise _damaged(checkpoint / STATE, error) from error
+    return state
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"the checkpoint is damaged ({error})",
+        where=path,
+        mend="delete its folder (an older one, or the beginning, is taken), or use --force",
+    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dilmac.core import place_of
 from dilmac.corpus.config import CorpusConfig
 from dilmac.corpus.counts import Counts
 from dilmac.corpus.dedup.about import About
@@ -80,7 +82,8 @@ def _write(documents: list[Document], task: FinishTask, counts: Counts) -> tuple
     train = Spill(task.work.file("final", task.part, "train.jsonl.zst"))
     heldout = Spill(task.work.file("final", task.part, "heldout.jsonl.zst"))
     lowest: tuple[float, int] | None = None
-    for document, position in zip(documents, positions(documents), strict=True):
+    places = positions_of_ids(documents) if task.config.holdout_by == "id" else positions(documents)
+    for document, position in zip(documents, places, strict=True):
         is_heldout = position < task.config.holdout_percent
         num_bytes = len(document.text.encode())
         counts.keep(document.text, document.source, num_bytes, is_heldout=is_heldout)
@@ -97,6 +100,11 @@ def _write(documents: list[Document], task: FinishTask, counts: Counts) -> tuple
     train.close()
     heldout.close()
     return lowest
+
+
+def positions_of_ids(documents: list[Document]) -> list[float]:
+    """Where each document stands by the hash of its id, from the end: below 10 is the test part."""
+    return [math.nextafter(100 - place_of(document.id), 0) for document in documents]
 
 
 def positions(documents: list[Document]) -> list[float]:

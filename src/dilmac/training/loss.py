@@ -1,0 +1,128 @@
+"""The loss of a language model without ever holding all of its logits.
+
+With 32,000 rows the logits are most of what a step keeps and moves: 4 GB in fp32 for 32,768
+tokens. They are made for a few rows at a time, together with their gradients, and forgotten
+(the idea of Liger-Kernel's fused linear cross entropy, in plain PyTorch).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from dilmac.training.windows import IGNORED
+
+# Bytes of logits that exist at once, and of those whose gradient is taken at once: a part of a
+# GPU's memory; on a CPU, what is multiplied well, and what stays in the caches meanwhile.
+CHUNK_BYTES = {"cuda": 1 << 30, "cpu": 64 << 20}
+CACHED_BYTES = {"cuda": 1 << 30, "cpu": 4 << 20}
+Core = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def loss_and_gradient(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Summed cross entropy [nats] of logits `[rows, vocabulary]`, which become its gradient.
+
+    Computed in fp32, whatever the logits' type. Ignored targets count nothing in the sum; the
+    gradient of their rows is the caller's to leave out.
+    """
+    counted = targets != IGNORED
+    places = torch.where(counted, targets, 0)[:, None]
+    shares = torch.log_softmax(logits.float(), 1)
+    loss = torch.where(counted, -shares.gather(1, places)[:, 0], 0.0).sum()
+    shares = shares.exp_()
+    shares.scatter_add_(1, places, torch.full_like(places, -1, dtype=torch.float32))
+    logits.copy_(shares)
+    return loss
+
+
+@functools.cache
+def _core(*, compiled: bool) -> Core:
+    return torch.compile(loss_and_gradient) if compiled else loss_and_gradient
+
+
+class ChunkedCrossEntropy(torch.autograd.Function):
+    """Summed cross entropy of `hidden @ rows.T`; gradients are made in the forward pass."""
+
+    @staticmethod
+    def forward(
+        context: Any,
+        hidden: torch.Tensor,
+        rows: torch.Tensor,
+        targets: torch.Tensor,
+        dtype: torch.dtype,
+        compiled: bool,
+    ) -> torch.Tensor:
+        """Loss [nats] of hidden `[tokens, width]` on rows `[vocabulary, width]`, in `dtype`."""
+        core, device = _core(compiled=compiled), hidden.device.type
+        weights, states = rows.to(dtype), hidden.to(dtype)
+        size = _rows_within(CHUNK_BYTES, rows.shape[0], dtype, device)
+        part = _rows_within(CACHED_BYTES, rows.shape[0], dtype, device)
+        states_gradient = torch.empty_like(states)
+        rows_gradient = torch.zeros_like(rows, dtype=torch.float32)
+        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        for chunk, aims, gradient in zip(
+            states.split(size), targets.split(size), states_gradient.split(size), strict=True
+        ):
+            logits = chunk @ weights.t()
+            for piece, aim in zip(logits.split(part), aims.split(part), strict=True):
+                total += core(piece, aim)
+            counted = (aims != IGNORED)[:, None].to(dtype)
+            torch.mm(logits, weights, out=gradient)
+            gradient.mul_(counted)
+            rows_gradient += logits.t() @ (chunk * counted)
+        context.save_for_backward(states_gradient.to(hidden.dtype), rows_gradient)
+        return total
+
+    @staticmethod
+    def backward(context: Any, *gradients: torch.Tensor) -> Any:
+        hidden_gradient, rows_gradient = context.saved_tensors
+        (scale,) = gradients
+        return hidden_gradient * scale, rows_gradient.mul_(scale), None, None, None
+
+
+def _rows_within(limits: dict[str, int], width: int, dtype: torch.dtype, device: str) -> int:
+    return max(32, limits.get(device, limits["cpu"]) // (width * dtype.itemsize))
+
+
+class TrainedModel(nn.Module):
+    """A causal model together with its loss: what is compiled, wrapped and sharded.
+
+    The residual stream is in `dtype`, weights stay as they are: without that, autocast's fp32
+    embeddings keep it in fp32, which moves twice the bytes.
+    """
+
+    def __init__(self, model: PreTrainedModel, dtype: torch.dtype, *, compiled: bool):
+        super().__init__()
+        self.model = model
+        self.dtype, self.compiled = dtype, compiled
+        trunk = model.get_decoder()
+        self._run = cast("nn.Module", torch.compile(trunk) if compiled else trunk).forward
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        targets: torch.Tensor,
+        mask: torch.Tensor | None = None,
+        positions: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Summed loss [nats] of ids `[rows, context]`; targets of that shape, -100 is ignored."""
+        with torch.autocast(
+            input_ids.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32
+        ):
+            embedded = self.model.get_input_embeddings()(input_ids).to(self.dtype)
+            hidden = self._run(
+                inputs_embeds=embedded,
+                attention_mask=mask,
+                position_ids=positions,
+                use_cache=False,
+            ).last_hidden_state
+        rows = cast("nn.Linear", self.model.get_output_embeddings()).weight
+        loss: torch.Tensor = ChunkedCrossEntropy.apply(
+            hidden.flatten(0, 1), rows, targets.flatten(), self.dtype, self.compiled
+        )
+        return loss

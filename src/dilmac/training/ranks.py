@@ -1,0 +1,127 @@
+"""The processes of one run: one alone, or those that `torchrun` started (DDP, FSDP2)."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from types import TracebackType
+from typing import Any, Self, cast
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from dilmac.core import ConfigError, console
+from dilmac.training.choices import Parallel
+from dilmac.training.loss import TrainedModel
+from dilmac.training.precision import training_device
+
+
+
+class Ranks:
+    """This process's place among those of the run; a context that joins and leaves them.
+
+    `torchrun` names the place in the environment; without it there is one process.
+    """
+
+    def __init__(self, parallel: Parallel):
+        self.parallel = parallel
+        self.rank = int(os.environ.get("RANK", 0))
+        self.num_ranks = int(os.environ.get("WORLD_SIZE", 1))
+        self.num_local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        self.device = training_device(int(os.environ.get("LOCAL_RANK", 0)))
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes and speaks."""
+        return self.rank == 0
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether no process holds the whole model."""
+        return self.num_ranks > 1 and self.parallel == "fsdp"
+
+    def __enter__(self) -> Self:
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+        if self.num_ranks > 1:
+            backend = "nccl" if self.device.type == "cuda" else "gloo"
+            dist.init_process_group(backend)
+            console.quiet = not self.is_main
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # After an error the others may wait in a collective: torchrun ends them.
+        if self.num_ranks > 1 and error is None:
+            dist.barrier()
+            dist.destroy_process_group()
+
+    def require_rows(self, batch_size: int) -> None:
+        """Refuse a batch that cannot be dealt evenly.
+
+        Raises:
+            ConfigError: the windows of a step are no multiple of the processes.
+        """
+        if batch_size % self.num_ranks:
+            raise ConfigError(
+                f"{batch_size} windows in a step cannot be dealt evenly to {self.num_ranks} "
+                "processes",
+                where="--batch-tokens",
+                mend="give a multiple of --context times the number of processes",
+            )
+
+    def wrap(self, trained: TrainedModel) -> nn.Module:
+        """The model as this run trains it: as it is, replicated (DDP) or sharded (FSDP2)."""
+        if self.num_ranks == 1:
+            return trained
+        if self.parallel == "ddp":
+            return DistributedDataParallel(trained)
+        for layer in cast("Any", trained.model.get_decoder()).layers:
+            fully_shard(layer)
+        return fully_shard(trained)
+
+    def without_sync(self, wrapped: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
+        """Where gradients only accumulate; they are averaged over the processes at the last."""
+        if self.num_ranks == 1:
+            return nullcontext()
+        if self.is_sharded:
+            cast("Any", wrapped).set_requires_gradient_sync(last)
+            return nullcontext()
+        return nullcontext() if last else cast("DistributedDataParallel", wrapped).no_sync()
+
+    def sum(self, values: torch.Tensor) -> torch.Tensor:
+        """Sum over all processes, in place."""
+        if self.num_ranks > 1:
+            dist.all_reduce(values)
+        return values
+
+    def share(self, value: Any) -> Any:
+        """The main process's value, in every process."""
+        if self.num_ranks == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values)
+        return values[0]
+
+
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor of all processes together, on the CPU; every process must ask."""
+    if isinstance(tensor, DTensor):
+        tensor = tensor.full_tensor()
+    return tensor.detach().cpu().contiguous()
+
+
+def like(tensor: torch.Tensor, example: torch.Tensor) -> torch.Tensor:
+    """A whole tensor, placed and sharded as `example` is; scalars stay whole."""
+    tensor = tensor.to(example.device)
+    if isinstance(example, DTensor) and tensor.shape == example.shape:
+        return distribute_tensor(tensor, example.device_mesh, example.placements)
+    return tensor

@@ -1,0 +1,263 @@
+"""What a pretraining run is made of, prepared from its settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import LlamaForCausalLM, PreTrainedModel
+
+from dilmac.core import ConfigError, Events, InputError, num_cpus, say
+from dilmac.models import load_model, preset_named, shape_for
+from dilmac.tokenizer import IM_END, PAD, Tokenizer
+from dilmac.training.allocator import keep_freed_memory
+from dilmac.training.budget import Budget, num_steps_for
+from dilmac.training.config import PretrainConfig
+from dilmac.training.heldout import HeldOut
+from dilmac.training.loss import TrainedModel
+from dilmac.training.mixture import tokenize
+from dilmac.training.optimize import Optimizers
+from dilmac.training.precision import DTYPES, LossScale, resolve_compile, resolve_precision
+from dilmac.training.ranks import Ranks
+from dilmac.training.resume import load_weights, weights_of
+from dilmac.training.spikes import DivergenceWatch, SpikeGuard
+from dilmac.training.throughput import Pace, flops_per_token, peak_flops
+from dilmac.training.windows import TokenFile, Windows
+
+TOKENS = "tokens"
+TOKENS_PER_PARAMETER = 20  # of a run without a budget (Hoffmann et al. 2022)
+FLOPS_PER_SECOND = 2e11  # about what two CPU cores make; only orders of magnitude count
+FRESH_EPOCHS = 4  # up to here repeated text is about as good as new (Muennighoff et al. 2023)
+
+
+@dataclass
+class Run:
+    """What the loop works on."""
+
+    config: PretrainConfig
+    folder: Path
+    ranks: Ranks
+    tokenizer: Tokenizer
+    windows: Windows
+    model: PreTrainedModel  # plain
+    wrapped: nn.Module  # the same with its loss, compiled, replicated or sharded
+    optimizers: Optimizers
+    heldout: HeldOut
+    precision: str
+    batch_size: int  # windows of one step, over all processes
+    micro_batch_size: int  # windows of one process in memory at once
+    num_steps: int
+    events: Events
+    pace: Pace
+    scale: LossScale | None  # of fp16
+    guard: SpikeGuard = field(default_factory=SpikeGuard)
+    watch: DivergenceWatch = field(default_factory=DivergenceWatch)
+
+    @property
+    def step_tokens(self) -> int:
+        """Tokens of one step."""
+        return self.batch_size * self.windows.context
+
+    @cached_property
+    def bytes_per_token(self) -> float:
+        """Of the training text."""
+        return self.windows.tokens.num_text_bytes / self.windows.tokens.num_tokens
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint must have in common with the run that goes on from it."""
+        shape = json.dumps(self.model.config.to_dict(), sort_keys=True, default=str)
+        return {
+            "model": hashlib.sha256(shape.encode()).hexdigest(),
+            "tokenizer_or_text": self.windows.fingerprint(),
+            "optimizer": self.config.optimizer,
+            "number_of_steps": self.num_steps,
+            "batch_size": self.batch_size,
+        }
+
+    def write(self, event: str, **values: Any) -> None:
+        """Record an event; one process does."""
+        if self.ranks.is_main:
+            self.events.write(event, **values)
+
+    @contextmanager
+    def plain_model(self) -> Iterator[PreTrainedModel | None]:
+        """The whole model for measuring and saving; None in processes that do not do that.
+
+        Every process must enter. A sharded model is put together in the main one.
+        """
+        if not self.ranks.is_sharded:
+            yield self.model if self.ranks.is_main else None
+            return
+        weights = weights_of(self.model)
+        if not self.ranks.is_main:
+            yield None
+            return
+        model = LlamaForCausalLM(self.model.config)
+        load_weights(model, weights, self.folder)
+        yield model.to(self.ranks.device)
+
+
+def prepare(
+    config: PretrainConfig, ranks: Ranks, folder: Path, *, num_steps: int | None = None
+) -> Run:
+    """Everything up to the first step; `num_steps` overrules the budget.
+
+    Raises:
+        DilmacError: tokenizer, corpus, model or settings cannot be used, or not together.
+    """
+    torch.set_num_threads(max(1, num_cpus() // ranks.num_local))
+    keep_freed_memory()
+    tokenizer = Tokenizer(config.tokenizer or _folder_of(config))
+    tokens = _tokens(config, ranks, tokenizer, folder)
+    precision = resolve_precision(config.precision, ranks.device)
+    model = _model(config, tokenizer).to(ranks.device)  # type: ignore[arg-type]
+    tokens.require_fit(model.get_input_embeddings().num_embeddings)
+    context = config.context or model.config.max_position_embeddings
+    windows = Windows(
+        tokens,
+        context,
+        config.seed,
+        packing=config.packing,
+        mask_documents=config.mask_documents,
+        end_id=tokenizer.document_start_id,
+    )
+    batch_size = max(ranks.num_ranks, config.batch_tokens // context)
+    ranks.require_rows(batch_size)
+    flops = flops_per_token(model.config, context)
+    num_steps = num_steps or steps_of(config, model, windows, batch_size * context)
+    compiled = resolve_compile(
+        config.compile, ranks.device, _work(config, flops * num_steps * batch_size * context)
+    )
+    if config.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    trained = TrainedModel(model, DTYPES[precision], compiled=compiled)
+    wrapped = ranks.wrap(trained)
+    rows = batch_size // ranks.num_ranks
+    run = Run(
+        config=config,
+        folder=folder,
+        ranks=ranks,
+        tokenizer=tokenizer,
+        windows=windows,
+        model=model,
+        wrapped=wrapped,
+        optimizers=Optimizers(
+            model,
+            config.optimizer,
+            weight_decay=config.weight_decay,
+            table_rate=config.table_rate_share,
+        ),
+        heldout=HeldOut(config.corpora, tokenizer),
+        precision=precision,
+        batch_size=batch_size,
+        micro_batch_size=max(1, min(rows, config.micro_batch_tokens // context)),
+        num_steps=num_steps,
+        events=Events(folder / "events.jsonl"),
+        pace=Pace(
+            flops, peak_flops(ranks.device, precision), ranks.device, num_devices=ranks.num_ranks
+        ),
+        scale=LossScale() if precision == "fp16" else None,
+    )
+    _introduce(run, compiled=compiled)
+    return run
+
+
+def _folder_of(config: PretrainConfig) -> Path:
+    if config.model is None:
+        raise ConfigError(
+            "no tokenizer", where="--tokenizer", mend="give one, or --model to go on training"
+        )
+    return config.model
+
+
+def _tokens(
+    config: PretrainConfig, ranks: Ranks, tokenizer: Tokenizer, folder: Path
+) -> TokenFile:
+    """The corpus in tokens: encoded by the main process, opened by all."""
+    where = config.tokens_folder or folder / TOKENS
+    for turn in ("writes", "reads"):
+        if (turn == "writes") == ranks.is_main:
+            tokens = tokenize(
+                config.corpora,
+                tokenizer,
+                where,
+                source_weights=config.source_weights,
+                seed=config.seed,
+            )
+        ranks.share(None)
+    return tokens
+
+
+def _model(config: PretrainConfig, tokenizer: Tokenizer) -> PreTrainedModel:
+    """A new model of the shape asked for, drawn from the seed; or the one to go on with."""
+    if config.model is not None:
+        model = load_model(config.model)
+        if model.config.model_type != "llama":
+            raise InputError(
+                f"is a {model.config.model_type}; the pretraining loop knows llama",
+                where=config.model,
+                mend="take a Llama folder, such as one that `dilmac pretrain` made",
+            )
+        tokenizer.require_fit(model.get_input_embeddings().num_embeddings)
+        return model
+    if config.params is not None:
+        shape = shape_for(config.params, len(tokenizer))
+    else:
+        shape = preset_named(config.preset)
+    end = tokenizer.document_start_id
+    torch.manual_seed(config.seed)
+    model = LlamaForCausalLM(
+        shape.model_copy(update={"context": config.context or shape.context}).llama_config(
+            len(tokenizer),
+            bos_token_id=None,
+            eos_token_id=[end, tokenizer.control_id(IM_END)],
+            pad_token_id=tokenizer.control_id(PAD),
+        )
+    )
+    model.generation_config.eos_token_id = model.config.eos_token_id
+    model.generation_config.pad_token_id = model.config.pad_token_id
+    return model
+
+
+def steps_of(
+    config: PretrainConfig, model: PreTrainedModel, windows: Windows, step_tokens: int
+) -> int:
+    """Steps that the budget of tokens and epochs fills.
+
+    Without any: 20 tokens for each parameter, but no more than four passes over the text.
+    """
+    tokens, epochs = config.tokens, config.epochs
+    if tokens is None and epochs is None:
+        tokens = TOKENS_PER_PARAMETER * sum(p.numel() for p in model.parameters())
+        epochs = FRESH_EPOCHS
+    epoch_tokens = windows.num_windows * windows.context
+    steps = num_steps_for(
+        Budget(tokens=tokens, epochs=epochs), step_tokens=step_tokens, epoch_tokens=epoch_tokens
+    )
+    return steps or 1
+
+
+def _work(config: PretrainConfig, flops: float) -> float:
+    """Operations of the run; of one with a budget of hours, as many as compiling waits for."""
+    return flops if config.hours is None else config.hours * 3600 * FLOPS_PER_SECOND
+
+
+def _introduce(run: Run, *, compiled: bool) -> None:
+    parameters = sum(p.numel() for p in run.model.parameters())
+    ranks = run.ranks
+    devices = f"{ranks.num_ranks} x {ranks.device.type} ({ranks.parallel})"
+    say(
+        f"pretrain: {parameters:,} parameters, {run.windows.tokens.num_tokens:,} tokens of text, "
+        f"{run.num_steps:,} steps of {run.step_tokens:,} tokens, {run.config.optimizer}, "
+        f"{run.precision}{', compiled' if compiled else ''} on "
+        f"{ranks.device if ranks.num_ranks == 1 else devices}"
+    )
