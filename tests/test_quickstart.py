@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dilmac.core import ArtifactError, bundled_prose, open_artifact, read_documents
+from dilmac.core import ArtifactError, InputError, bundled_prose, open_artifact, read_documents
 from dilmac.models import DEFAULT_MODEL
 from dilmac.quickstart import QuickstartConfig, plain_words, print_summary, quickstart
 from killing import has_steps, kill_dilmac_when, run_dilmac
@@ -51,6 +51,18 @@ def test_your_text_and_instructions_reach_every_stage(
     for change in ({"text": ()}, {"instructions": ()}, {"from_scratch": True}):
         with pytest.raises(ArtifactError, match="choose another --out"):
             quickstart(config.model_copy(update=change))
+
+
+def test_a_single_document_leaves_nothing_to_measure_on(
+    tiny_chat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place_standin(tiny_chat, tmp_path, monkeypatch)
+    one = tmp_path / "one.jsonl"
+    first = bundled_prose()[0].read_text(encoding="utf-8").splitlines()[0]
+    one.write_text(first + "\n", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        quickstart(QuickstartConfig(text=(str(one),), out=tmp_path / "out"))
+    assert caught.value.mend and "at least two documents" in caught.value.mend
 
 
 def small_recipe(path: Path) -> dict[str, object]:

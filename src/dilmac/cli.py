@@ -51,6 +51,7 @@ NotAFlag = Annotated[tuple[str, ...], Parameter(parse=False, show=False)]
 
 
 DEFAULT_QUICKSTART = QuickstartConfig()
+DEFAULT_CHAT = ChatConfig()
 
 
 class CorpusFlags(CorpusConfig):
@@ -72,6 +73,8 @@ def _print_figures(figures: Figures) -> None:
 def _show(result: Artifact | Figures, as_json: bool) -> None:
     """An artifact's place and figures, or figures alone."""
     figures = result.figures if isinstance(result, Artifact) else result
+    if console.quiet:
+        return
     if as_json:
         _print_figures(figures)
         return
@@ -253,8 +256,8 @@ def export_gguf(
 
 
 @app.command
-def chat(*, config: Annotated[ChatConfig, Flat], as_json: Json = False) -> None:
-    """Talk to a model in the terminal, streamed, through transformers or llama.cpp.
+def chat(*, config: Annotated[ChatConfig, Flat] = DEFAULT_CHAT, as_json: Json = False) -> None:
+    """Talk to a model in the terminal, streamed; without --model to the one that ships.
 
     Example: `dilmac chat --model gguf`
     """
@@ -307,6 +310,7 @@ def run_recipe(
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: what the user can mend ends with 2 and a line or two, Ctrl-C with 130."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
+    console.quiet = os.environ.get("RANK", "0") != "0"  # of torchrun's processes one speaks
     is_debug = "--debug" in tokens
     if is_debug:
         tokens.remove("--debug")

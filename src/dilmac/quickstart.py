@@ -16,6 +16,7 @@ from dilmac.core import (
     ArtifactError,
     Config,
     Figures,
+    InputError,
     Page,
     bundled_prose,
     bundled_recipe,
@@ -70,6 +71,7 @@ def quickstart(config: QuickstartConfig) -> Figures:
     The same command again goes on where it was; complete stages are skipped.
 
     Raises:
+        InputError: the text is a single document.
         DilmacError: what a stage raises.
     """
     path = bundled_recipe("from-scratch" if config.from_scratch else "quickstart")
@@ -82,6 +84,10 @@ def quickstart(config: QuickstartConfig) -> Figures:
     except ArtifactError as error:
         if error.mend and "--from" in error.mend:  # a flag of `dilmac run`, not of quickstart
             error.mend = "choose another --out for other text, other instructions or the other way"
+        raise
+    except InputError as error:
+        if "no heldout" in error.found:
+            error.mend = "give at least two documents: one is held out, to measure on"
         raise
     answer = _ask(run)
     figures = summarize(run, answer)

@@ -153,7 +153,7 @@ def test_a_stage_writes_its_card_in_one_line_and_it_repeats(
                 build,
                 {"steps": 3},
                 how="pretrained",
-                corpus=sample_corpus,
+                corpora=[sample_corpus],
                 licenses={"technology": "cc0-1.0"},
             )
             build.finish({"steps": 3})

@@ -32,7 +32,7 @@ def shipped(tiny_chat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_name_is_the_folder_that_ships(shipped: Path) -> None:
     assert shipped_models() == [DEFAULT_MODEL]
     assert model_folder(DEFAULT_MODEL) == shipped_model(DEFAULT_MODEL) == shipped
-    assert is_shipped(shipped)
+    assert is_shipped(shipped) and is_shipped(shipped / ".." / DEFAULT_MODEL)
 
 
 def test_a_path_of_that_name_wins(

@@ -46,6 +46,11 @@ def test_it_answers(shipped: Path) -> None:
     session.close()
 
 
+def test_without_a_model_it_is_the_one_that_ships(shipped: Path) -> None:
+    assert ChatConfig().model == MINI
+    assert ChatConfig(engine="transformers").engine_spec().model == shipped
+
+
 def test_another_digest_is_another_file(shipped: Path) -> None:
     first = shipped_gguf(shipped)
     manifest = json.loads((shipped / "artifact.json").read_text(encoding="utf-8"))

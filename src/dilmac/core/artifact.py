@@ -34,7 +34,8 @@ SCHEMA_VERSION = 1
 MANIFEST = "artifact.json"
 REQUEST = "request.json"
 # Files that hold times of day: not part of an artifact's digest.
-VOLATILE = frozenset({MANIFEST, REQUEST, "events.jsonl", "report.html"})
+VOLATILE = frozenset({MANIFEST, REQUEST, "events.jsonl", "report.html", "curves.html"})
+VOLATILE_FOLDERS = frozenset({"tensorboard"})
 
 Figures = dict[str, Any]
 
@@ -128,6 +129,8 @@ def record_files(folder: Path) -> dict[str, FileRecord]:
     records = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
+        if name.split("/")[0] in VOLATILE_FOLDERS:
+            continue
         if path.is_file() and name not in VOLATILE:
             records[name] = FileRecord(num_bytes=path.stat().st_size, sha256=sha256_of(path))
     return records

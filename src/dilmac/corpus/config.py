@@ -44,6 +44,9 @@ class CorpusConfig(QualityRules, StageConfig):
         description="field that names a document's source (of a URL its host); without it the file",
     )
     id_field: str = Field("id", description="field that holds a document's id, where it has one")
+    license_field: str = Field(
+        "license", description="field that names a document's license, where it has one"
+    )
     documents: Literal["paragraphs", "lines", "file"] = Field(
         "paragraphs", description="a document of a text file: up to an empty line, a line, the file"
     )

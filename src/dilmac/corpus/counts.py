@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -11,7 +12,10 @@ from dilmac.core import Figures
 EXAMPLES = 20  # of each reason, and of repairs, for people to look at
 EXAMPLE_CHARS = 240
 MAX_SOURCES = 10_000  # that are counted one by one
+SOURCES_IN_FIGURES = 1000  # the largest; `licenses` adds up the others
 OTHER_SOURCES = "(other sources)"
+MAX_LICENSES = 100  # of a source that are counted one by one: a field may hold whole texts
+OTHER_LICENSES = "(other licenses)"
 
 
 @dataclass
@@ -28,6 +32,7 @@ class Counts:
     kept: Counter[str] = field(default_factory=Counter)  # by source
     kept_bytes: Counter[str] = field(default_factory=Counter)  # by source
     lengths: Counter[str] = field(default_factory=Counter)  # "kept 64" and "rejected 64" [words]
+    licenses: dict[str, Counter[str]] = field(default_factory=dict)  # kept, by source
     ascii_only: int = 0
     heldout: int = 0
     heldout_bytes: int = 0
@@ -42,6 +47,9 @@ class Counts:
                 own.update(value)
             elif isinstance(own, int):
                 setattr(self, name, own + value)
+        for source, licenses in other.licenses.items():
+            for license, num_documents in licenses.items():
+                self.count_license(source, license, num_documents)
         for reason, texts in other.examples.items():
             shown = self.examples.setdefault(reason, [])
             shown.extend(texts[: EXAMPLES - len(shown)])
@@ -60,6 +68,7 @@ class Counts:
             for source in [source for source in counter if source not in named]:
                 if source != OTHER_SOURCES:
                     counter[OTHER_SOURCES] += counter.pop(source)
+        self.licenses = self._licenses_of(named)
 
     def _by_source(self) -> tuple[Counter[str], ...]:
         return (
@@ -103,6 +112,22 @@ class Counts:
             self.heldout += 1
             self.heldout_bytes += num_bytes
 
+    def count_license(self, source: str, license: str, num_documents: int = 1) -> None:
+        """Count documents that came through under a license."""
+        counter = self.licenses.setdefault(source, Counter())
+        if license not in counter and len(counter) >= MAX_LICENSES:
+            license = OTHER_LICENSES
+        counter[license] += num_documents
+
+    def _licenses_of(self, named: Collection[str]) -> dict[str, Counter[str]]:
+        """Licenses of these sources, and those of all others added up."""
+        found = Counts()
+        for source, licenses in self.licenses.items():
+            for license, num_documents in licenses.items():
+                name = source if source in named else OTHER_SOURCES
+                found.count_license(name, license, num_documents)
+        return found.licenses
+
     def as_json(self) -> dict[str, Any]:
         """Plain values, from which `from_json` makes the same counts."""
         return vars(self)
@@ -114,11 +139,14 @@ class Counts:
         for name, value in values.items():
             kind = type(getattr(counts, name))
             setattr(counts, name, kind(value))
+        counts.licenses = {source: Counter(row) for source, row in values["licenses"].items()}
         counts.repairs = [(name, before, after) for name, before, after in counts.repairs]
         return counts
 
     def figures(self) -> Figures:
         """The figures of the artifact."""
+        largest = dict(sorted(self.kept.most_common(SOURCES_IN_FIGURES)))
+        licenses = sorted(self._licenses_of(largest).items())
         return {
             "documents_read": self.read.total(),
             "documents_kept": self.kept.total(),
@@ -130,9 +158,15 @@ class Counts:
             "rejected": dict(sorted(self.rejected.items())),
             "removed_pieces": dict(sorted(self.removed.items())),
             "personal_data": dict(sorted(self.personal.items())),
-            "kept_by_source": dict(sorted(self.kept.most_common(1000))),
+            "kept_by_source": largest,
+            "licenses": {source: by_frequency(counter) for source, counter in licenses},
             "languages_seen": dict(self.languages.most_common(12)),
         }
+
+
+def by_frequency(counter: Counter[str]) -> dict[str, int]:
+    """Counts from the highest down, by name where they are equal."""
+    return dict(sorted(counter.items(), key=lambda row: (-row[1], row[0])))
 
 
 def length_bin(text: str) -> int:

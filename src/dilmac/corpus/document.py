@@ -7,6 +7,7 @@ from typing import Any
 
 # The longest novels have three million. A worker's memory for one is about 60 bytes a character.
 MAX_DOCUMENT_CHARS = 4 << 20
+UNKNOWN_LICENSE = "unknown"  # of a document whose record names none
 
 
 @dataclass(slots=True)
@@ -25,6 +26,7 @@ class Document:
     fault: str | None = None
     position: float | None = None
     is_page: bool = False
+    license: str = UNKNOWN_LICENSE  # as its record names it
 
 
 @dataclass(slots=True)

@@ -5,11 +5,12 @@ Personal data is masked in what is shown here, whatever the settings.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from dilmac.core import Figures, Page
-from dilmac.corpus.counts import Counts
+from dilmac.corpus.counts import Counts, by_frequency
 from dilmac.corpus.steps.personal import without_personal_data
 
 MEANING = {
@@ -82,6 +83,7 @@ FUNNEL = {
     "allowed": ("personal_data", "contaminated"),
 }
 MAX_SOURCES = 50  # in the table; the rest is added up
+MAX_LICENSES_SHOWN = 5  # of a source
 
 
 def funnel_figure(figures: Figures) -> object:
@@ -166,14 +168,23 @@ def _add_sources(page: Page, counts: Counts) -> None:
             f"{counts.kept[source] / counts.read[source]:.0%}",
             counts.repaired[source],
             counts.kept_bytes[source],
+            _license_list(counts, source),
         )
         for source in ordered[:MAX_SOURCES]
     ]
     page.heading("Sources").table(
-        ["source", "read", "kept", "share", "repaired", "bytes kept"], rows
+        ["source", "read", "kept", "share", "repaired", "bytes kept", "licenses"], rows
     )
     if len(ordered) > MAX_SOURCES:
         page.text(f"and {len(ordered) - MAX_SOURCES:,} more sources")
+
+
+def _license_list(counts: Counts, source: str) -> str:
+    """The most frequent licenses of a source, and how many more there are."""
+    found = by_frequency(counts.licenses.get(source, Counter()))
+    shown = [f"{name}: {count:,}" for name, count in [*found.items()][:MAX_LICENSES_SHOWN]]
+    more = len(found) - len(shown)
+    return ", ".join([*shown, f"{more} more"] if more else shown)
 
 
 def _add_clusters(page: Page, clusters: list[dict[str, Any]]) -> None:

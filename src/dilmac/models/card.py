@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -57,14 +57,14 @@ def write_model_card(
     figures: Figures,
     *,
     how: How,
-    corpus: Path | None = None,
+    corpora: Sequence[Path] = (),
     base: Path | None = None,
     license: str | None = None,
     licenses: Mapping[str, str] | None = None,
 ) -> None:
     """Write `README.md` and `LICENSE` into an artifact that is nearly done.
 
-    `corpus` is the artifact whose text was learned; `base` the model folder that the weights come
+    `corpora` are the artifacts whose text was learned; `base` the model folder that the weights come
     from, whose license goes on to hold; `license` that of the weights where it was stated
     otherwise; `licenses` the license of each source of the data, where
     it is known beside what the corpus itself records.
@@ -76,8 +76,8 @@ def write_model_card(
         if records
     }
     given = licenses or {}
-    if corpus:
-        sources = data_sources(corpus, given)
+    if corpora:
+        sources = tuple(source for corpus in corpora for source in data_sources(corpus, given))
     else:
         sources = tuple(DataSource(name, license=terms) for name, terms in given.items())
     facts = CardFacts(

@@ -57,8 +57,9 @@ def with_model_folder(config: AnyConfig) -> AnyConfig:
 
 
 def is_shipped(model: Path) -> bool:
-    """Whether a folder is one of those that ship."""
-    return model.parent == FOLDER and model.name in shipped_models()
+    """Whether a folder is one of those that ship, by whatever path."""
+    place = model.resolve()
+    return place.parent == FOLDER.resolve() and place.name in shipped_models()
 
 
 def _names() -> str:

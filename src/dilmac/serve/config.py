@@ -9,7 +9,7 @@ from pydantic import Field
 
 from dilmac.core import Config, EngineError, say
 from dilmac.engines import EngineSpec, Sampling, engine_for
-from dilmac.models import is_shipped, model_folder
+from dilmac.models import DEFAULT_MODEL, is_shipped, model_folder
 from dilmac.serve.first_use import NoGgufError, shipped_gguf
 
 
@@ -17,6 +17,7 @@ class ChatConfig(Config):
     """Talk to a model in the terminal."""
 
     model: Path = Field(
+        Path(DEFAULT_MODEL),
         description="model folder, GGUF file, folder with a GGUF, or a name that ships",
     )
     engine: Literal["auto", "transformers", "llamacpp"] = Field(

@@ -13,6 +13,16 @@ from dilmac.training.choices import OptimizerName, Packing, Parallel, ScheduleNa
 
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
 
+# Where and how the same is computed; a run may go on with others.
+NOT_RECORDED = {
+    "tokens_folder",
+    "micro_batch_tokens",
+    "gradient_checkpointing",
+    "parallel",
+    "keep_checkpoints",
+    "log_to",
+}
+
 
 class PretrainConfig(StageConfig):
     """Train a plain Llama on a corpus, from scratch or from a model that there is."""
@@ -115,6 +125,13 @@ class PretrainConfig(StageConfig):
     @classmethod
     def _time(cls, value: Any) -> Any:
         return value if value is None else parse_hours(value)
+
+    def record(self, inputs: set[str]) -> dict[str, Any]:
+        """Without what changes only where and how the same is computed.
+
+        So a run that met the end of its memory, or got another machine, goes on with other values.
+        """
+        return super().record(inputs | NOT_RECORDED)
 
     @property
     def corpora(self) -> tuple[Path, ...]:

@@ -24,7 +24,13 @@ from dilmac.core import (
     num_cpus,
     say,
 )
-from dilmac.models import load_model, require_model_folder, save_model, with_model_folder
+from dilmac.models import (
+    load_model,
+    require_model_folder,
+    save_model,
+    with_model_folder,
+    write_model_card,
+)
 from dilmac.tokenizer import IM_END, Tokenizer, copy_tokenizer
 from dilmac.training.config import FinetuneConfig
 from dilmac.training.instruct import (
@@ -41,7 +47,7 @@ from dilmac.training.precision import resolve_precision, training_device
 CHECKPOINTS = "checkpoints"
 WHOLE = "dilmac-whole"  # marks a checkpoint that was written to its end
 MAX_SAVED_DIFFERENCE = 1e-3  # logits of the saved model against the trained one, in fp32
-# By method, with the `quick` shape on the bundled instructions.
+# Usual beginnings, not tuned here: full training moves every weight, so it takes smaller steps.
 LEARNING_RATES = {"lora": 1e-3, "full": 3e-4}
 
 
@@ -100,6 +106,7 @@ def finetune(config: FinetuneConfig, *, force: bool = False) -> Artifact:
             **proof,
             "precision": resolve_precision(config.precision, training_device()),
         }
+        write_model_card(build, figures, how="finetuned", base=config.model)
         return build.finish(figures, train_seconds=round(seconds, 1))
 
 

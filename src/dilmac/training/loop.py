@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.distributed.tensor import DTensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from dilmac.core import Figures, Steps, say
 from dilmac.evaluate import Bits
@@ -56,14 +56,19 @@ def train(run: Run) -> Figures:
             if applied:
                 _record(run, done, result, bits, rate)
             steps.advance(note=run.pace.note(result.loss, bits))
-            if done % run.config.eval_steps == 0 and done < run.num_steps:
+            if done % run.config.eval_steps == 0 or done == run.num_steps:
                 _measure(run, done)
             if done % run.config.checkpoint_steps == 0 or done == run.num_steps:
                 _save(run, done)
     seconds = time.monotonic() - started
+    if run.scalars:
+        run.scalars.close()
     return {
         "device": str(run.ranks.device),
         "processes": run.ranks.num_ranks,
+        "parallel": run.config.parallel if run.ranks.num_ranks > 1 else None,
+        "micro_batch_tokens": run.micro_batch_size * run.windows.context,
+        "gradient_checkpointing": run.config.gradient_checkpointing,
         "train_seconds": round(seconds, 1),
         "tokens_per_second": round((run.num_steps - first) * run.step_tokens / max(seconds, 1e-9)),
         "mfu": round(run.pace.mfu, 4),
@@ -95,7 +100,9 @@ def _go_on(run: Run) -> int:
             run.scale.load(state["scale"])
         say(f"pretrain: going on at step {first:,}")
     if run.ranks.is_main:
-        run.events.cut_after(first)
+        # Before the first checkpoint nothing stays, not even what was measured at step 0.
+        run.events.cut_after(first or -1)
+    run.open_scalars(first)
     return first
 
 
@@ -134,6 +141,7 @@ def _attempt(run: Run, step: int) -> StepResult:
             context=run.windows.context,
             precision=run.precision,
             checkpointing=run.config.gradient_checkpointing,
+            num_shards=run.ranks.num_ranks if run.ranks.is_sharded else 1,
         ) from error
 
 
@@ -175,7 +183,9 @@ def _result(run: Run, loss: float, scale: float) -> StepResult:
         torch._foreach_mul_(gradients, 1.0 / scale)
     total = get_total_norm(gradients)
     norm = float(total.full_tensor() if isinstance(total, DTensor) else total)
-    return StepResult(loss, norm, overflowed=run.scale is not None and not math.isfinite(norm))
+    # What a lower scale cannot mend is the guard's.
+    overflowed = scale > 1.0 and math.isfinite(loss) and not math.isfinite(norm)
+    return StepResult(loss, norm, overflowed=overflowed)
 
 
 def _apply(run: Run, step: int, result: StepResult) -> tuple[bool, float]:
@@ -194,12 +204,8 @@ def _apply(run: Run, step: int, result: StepResult) -> tuple[bool, float]:
         run.scale.update(overflowed=result.overflowed)
     if not result.overflowed:
         reason = run.guard.should_skip(result.loss, result.norm)
-        if not config.spike_guard and math.isfinite(result.loss) and math.isfinite(result.norm):
-            reason = None
     if reason:
-        run.write(
-            "skipped", step=step + 1, reason=reason, loss=result.loss, grad_norm=result.norm
-        )
+        run.write("skipped", step=step + 1, reason=reason, loss=result.loss, grad_norm=result.norm)
         run.optimizers.zero_grad()
         return False, rate
     if config.clip_norm:

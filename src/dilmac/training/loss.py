@@ -19,8 +19,8 @@ from dilmac.training.windows import IGNORED
 
 # Bytes of logits that exist at once, and of those whose gradient is taken at once: a part of a
 # GPU's memory; on a CPU, what is multiplied well, and what stays in the caches meanwhile.
-CHUNK_BYTES = {"cuda": 1 << 30, "cpu": 64 << 20}
-CACHED_BYTES = {"cuda": 1 << 30, "cpu": 4 << 20}
+CHUNK_BYTES = {"cuda": 256 << 20, "cpu": 64 << 20}
+CACHED_BYTES = {"cuda": 256 << 20, "cpu": 4 << 20}
 Core = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -45,11 +45,11 @@ def _core(*, compiled: bool) -> Core:
     return torch.compile(loss_and_gradient) if compiled else loss_and_gradient
 
 
-class ChunkedCrossEntropy(torch.autograd.Function):
+class ChunkedCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
     """Summed cross entropy of `hidden @ rows.T`; gradients are made in the forward pass."""
 
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0917 (autograd hands them over by place)
         context: Any,
         hidden: torch.Tensor,
         rows: torch.Tensor,
@@ -86,10 +86,10 @@ class ChunkedCrossEntropy(torch.autograd.Function):
 
 
 def _rows_within(limits: dict[str, int], width: int, dtype: torch.dtype, device: str) -> int:
-    return max(32, limits.get(device, limits["cpu"]) // (width * dtype.itemsize))
+    return int(max(32, limits.get(device, limits["cpu"]) // (width * dtype.itemsize)))
 
 
-class TrainedModel(nn.Module):
+class TrainedModel(nn.Module):  # type: ignore[misc]
     """A causal model together with its loss: what is compiled, wrapped and sharded.
 
     The residual stream is in `dtype`, weights stay as they are: without that, autocast's fp32

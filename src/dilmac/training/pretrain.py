@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PreTrainedModel
 
 from dilmac.core import (
     Artifact,
     Build,
+    ConfigError,
     Figures,
     building,
     open_artifact,
@@ -21,12 +22,13 @@ from dilmac.core import (
 )
 from dilmac.evaluate import Bits
 from dilmac.explore import write_curves
-from dilmac.models import preset_named, save_model, with_model_folder
+from dilmac.models import preset_named, save_model, with_model_folder, write_model_card
 from dilmac.tokenizer import copy_tokenizer
 from dilmac.training.budget import HoursBudget
 from dilmac.training.config import PretrainConfig
 from dilmac.training.heldout import continuations
-from dilmac.training.loop import CHECKPOINTS, measure, time_steps, train
+from dilmac.training.loop import CHECKPOINTS, time_steps, train
+from dilmac.training.precision import DTYPES
 from dilmac.training.ranks import Ranks
 from dilmac.training.resume import load_best, load_weights
 from dilmac.training.run import TOKENS, Run, prepare, steps_of
@@ -48,15 +50,11 @@ def pretrain(config: PretrainConfig, *, force: bool = False) -> Artifact:
         DilmacError: the loss runs away, or memory runs out.
     """
     started = time.monotonic()
-    for corpus in config.corpora:
-        open_artifact(corpus, "corpus")
-    preset_named(config.preset)
-    if config.model is not None:
-        config = with_model_folder(config)
-    inputs = {"corpus": [config.corpus], "more_corpora": list(config.more_corpora)}
-    inputs |= {"tokenizer": [config.tokenizer] if config.tokenizer else []}
-    inputs |= {"model": [config.model] if config.model else []}
     with Ranks(config.parallel) as ranks:
+        config = _checked(config)
+        inputs = {"corpus": [config.corpus], "more_corpora": list(config.more_corpora)}
+        inputs |= {"tokenizer": [config.tokenizer] if config.tokenizer else []}
+        inputs |= {"model": [config.model] if config.model else []}
         if not ranks.is_main:
             return _follow(config, ranks, started)
         with building("model", config, inputs, force=force, resumable=True) as build:
@@ -71,6 +69,24 @@ def pretrain(config: PretrainConfig, *, force: bool = False) -> Artifact:
                 artifact = _finish(run, model, build, timings)
             ranks.share(None)
         return artifact
+
+
+def _checked(config: PretrainConfig) -> PretrainConfig:
+    """The settings, once what they name is there."""
+    for corpus in config.corpora:
+        open_artifact(corpus, "corpus")
+    preset_named(config.preset)
+    if config.model is None and config.tokenizer is None:
+        raise ConfigError(
+            "no tokenizer", where="--tokenizer", mend="give one, or --model to go on training"
+        )
+    if config.model is None:
+        return config
+    if config.tokenizer is not None:
+        raise ConfigError(
+            "a model has its own tokenizer", where="--tokenizer", mend="leave it out, or --model"
+        )
+    return with_model_folder(config)
 
 
 def _follow(config: PretrainConfig, ranks: Ranks, started: float) -> Artifact:
@@ -90,38 +106,46 @@ def _planned(config: PretrainConfig, ranks: Ranks, folder: Path, started: float)
         return prepare(config, ranks, folder)
     plan = folder / PLAN
     if not ranks.share(plan.is_file()):
-        budget = HoursBudget(config.hours)
-        trial = prepare(config, ranks, folder, num_steps=budget.trial_steps)
-        seconds = time_steps(trial)
-        steps = budget.decide(seconds, time.monotonic() - started, OVERHEAD_SHARE)
-        if config.tokens is not None or config.epochs is not None:
-            steps = min(steps, steps_of(config, trial.model, trial.windows, trial.step_tokens))
-        if ranks.is_main:  # its clock decides
-            write_json(plan, {"num_steps": steps, "trial_seconds": seconds})
+        _plan(HoursBudget(config.hours), config, ranks, folder, started)
         ranks.share(None)
+        gc.collect()  # the trial's model and moments, before there are others
     num_steps = int(json.loads(plan.read_text(encoding="utf-8"))["num_steps"])
     return prepare(config, ranks, folder, num_steps=num_steps)
 
 
+def _plan(
+    budget: HoursBudget, config: PretrainConfig, ranks: Ranks, folder: Path, started: float
+) -> None:
+    """Time a trial and write how many steps the hours are; the main process's clock decides."""
+    trial = prepare(config, ranks, folder, num_steps=budget.trial_steps)
+    seconds = time_steps(trial)
+    if not ranks.is_main:
+        return
+    steps = budget.decide(seconds, time.monotonic() - started, OVERHEAD_SHARE)
+    if config.tokens is not None or config.epochs is not None:
+        steps = min(steps, steps_of(config, trial.model, trial.windows, trial.step_tokens))
+    write_json(folder / PLAN, {"num_steps": steps, "trial_seconds": seconds})
+
+
 def _finish(run: Run, model: PreTrainedModel, build: Build, timings: Figures) -> Artifact:
     config = run.config
-    measure(run, model, run.num_steps)
     best = load_best(build.path / CHECKPOINTS) if config.final_weights == "best" else None
     if best:
         load_weights(model, best[0], build.path / CHECKPOINTS)
+    dtype = DTYPES[config.save_precision]
+    model.to(dtype).float()  # the figures are those of the weights that are saved
     figures = _figures(run, model)
     figures["weights_of_step"] = best[1]["step"] if best else run.num_steps
     for prompt, text in figures["samples"].items():
         run.write("sample", step=run.num_steps, prompt=prompt, text=text)
-    if config.save_precision == "bf16":
-        model = model.to(torch.bfloat16)
-    model.config.dtype = getattr(torch, {"bf16": "bfloat16", "fp32": "float32"}[config.save_precision])
+    model.to(dtype).config.dtype = dtype
     save_model(model, build.path)
     copy_tokenizer(run.tokenizer.folder, build.path)
     write_curves(build.path / "events.jsonl", build.path / "curves.html")
     for name in (CHECKPOINTS, TOKENS):
         shutil.rmtree(build.path / name, ignore_errors=True)
     (build.path / PLAN).unlink(missing_ok=True)
+    write_model_card(build, figures, how="pretrained", corpora=config.corpora, base=config.model)
     return build.finish(figures, **timings)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -11,14 +12,16 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from dilmac.core import ConfigError, console
+from dilmac.core import ConfigError, DilmacError, console
 from dilmac.training.choices import Parallel
 from dilmac.training.loss import TrainedModel
 from dilmac.training.precision import training_device
 
+WAIT = timedelta(days=1)  # for the main process, which may have a large corpus to encode
 
 
 class Ranks:
@@ -29,10 +32,10 @@ class Ranks:
 
     def __init__(self, parallel: Parallel):
         self.parallel = parallel
-        self.rank = int(os.environ.get("RANK", 0))
-        self.num_ranks = int(os.environ.get("WORLD_SIZE", 1))
-        self.num_local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-        self.device = training_device(int(os.environ.get("LOCAL_RANK", 0)))
+        self.rank = int(os.environ.get("RANK", "0"))
+        self.num_ranks = int(os.environ.get("WORLD_SIZE", "1"))
+        self.num_local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        self.device = training_device(int(os.environ.get("LOCAL_RANK", "0")))
 
     @property
     def is_main(self) -> bool:
@@ -49,7 +52,9 @@ class Ranks:
             torch.cuda.set_device(self.device)
         if self.num_ranks > 1:
             backend = "nccl" if self.device.type == "cuda" else "gloo"
-            dist.init_process_group(backend)
+            self._store, rank, num_ranks = next(rendezvous("env://"))
+            dist.init_process_group(backend, store=self._store, rank=rank, world_size=num_ranks)
+            self._talk = dist.new_group(backend="gloo", timeout=WAIT)
             console.quiet = not self.is_main
         return self
 
@@ -59,10 +64,18 @@ class Ranks:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # After an error the others may wait in a collective: torchrun ends them.
-        if self.num_ranks > 1 and error is None:
-            dist.barrier()
+        if self.num_ranks == 1:
+            return
+        if error is None:
+            dist.barrier(group=self._talk)
             dist.destroy_process_group()
+            return
+        # The others wait in a collective, where torchrun ends them or they lose this process; or
+        # they found the same. The first one tells what it is.
+        is_first = self._store.add("errors", 1) == 1
+        console.quiet = not is_first
+        if not is_first and isinstance(error, Exception):
+            raise DilmacError("another process of this run failed") from error
 
     def require_rows(self, batch_size: int) -> None:
         """Refuse a batch that cannot be dealt evenly.
@@ -108,7 +121,7 @@ class Ranks:
         if self.num_ranks == 1:
             return value
         values = [value]
-        dist.broadcast_object_list(values)
+        dist.broadcast_object_list(values, group=self._talk)
         return values[0]
 
 

@@ -7,6 +7,7 @@ between steps (data order follows from the step), so there is no generator state
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from dilmac.training.optimize import Optimizers
 from dilmac.training.ranks import like, whole
 
 STATE, MODEL, OPTIMIZER = "state.json", "model.safetensors", "optimizer.safetensors"
-BEST = "best"
+BEST, OLDER = "best", ".older"
 Tensors = dict[str, torch.Tensor]
 
 
@@ -60,9 +61,10 @@ def save_best(folder: Path, state: dict[str, Any], weights: Tensors) -> None:
 
 def load_best(folder: Path) -> tuple[Tensors, dict[str, Any]] | None:
     """The best weights of the run and their state, where any were kept."""
-    if not (folder / BEST / STATE).is_file():
-        return None
-    return _read(folder / BEST, MODEL), _state(folder / BEST)
+    for best in (folder / BEST, folder / OLDER):  # killed between two renames, the older one
+        if best.is_dir():
+            return _read(best, MODEL), _state(best)
+    return None
 
 
 def load_checkpoint(
@@ -128,16 +130,29 @@ def _moments(model: nn.Module, optimizers: Optimizers) -> Iterator[tuple[str, to
 def _write(folder: Path, name: str, files: dict[str, Tensors], state: dict[str, Any]) -> None:
     partial = folder / ".partial"
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    with disk_full_explained(folder):
-        for file, tensors in files.items():
-            save_file(tensors, partial / file)
-        write_json(partial / STATE, state)
-    final = folder / name
+    try:
+        with disk_full_explained(folder):
+            partial.mkdir(parents=True)
+            for file, tensors in files.items():
+                save_file(tensors, partial / file)
+                _sync(partial / file)
+            write_json(partial / STATE, state)
+            _sync(partial / STATE)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)  # room for what comes next
+        raise
+    final, older = folder / name, folder / OLDER
     if final.exists():  # only `best` has a name that stays
-        final.replace(folder / ".older")
+        shutil.rmtree(older, ignore_errors=True)
+        final.replace(older)
     partial.replace(final)
-    shutil.rmtree(folder / ".older", ignore_errors=True)
+    shutil.rmtree(older, ignore_errors=True)
+
+
+def _sync(file: Path) -> None:
+    """To the disk, before a name says that it is there."""
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())
 
 
 def _steps(folder: Path) -> list[Path]:
@@ -146,7 +161,7 @@ def _steps(folder: Path) -> list[Path]:
 
 def _read(checkpoint: Path, file: str) -> Tensors:
     try:
-        return load_file(checkpoint / file)
+        return dict(load_file(checkpoint / file))
     except (SafetensorError, OSError) as error:
         raise _damaged(checkpoint / file, error) from error
 
@@ -154,7 +169,9 @@ def _read(checkpoint: Path, file: str) -> Tensors:
 def _state(checkpoint: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+        if not isinstance(state["step"], int):
+            raise TypeError("step is no number")
+    except (ValueError, OSError, TypeError, KeyError) as error:
         raise _damaged(checkpoint / STATE, error) from error
     return state
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from transformers import LlamaForCausalLM, PreTrainedModel
 
-from dilmac.core import ConfigError, Events, InputError, num_cpus, say
+from dilmac.core import Events, InputError, num_cpus, say
 from dilmac.models import load_model, preset_named, shape_for
 from dilmac.tokenizer import IM_END, PAD, Tokenizer
 from dilmac.training.allocator import keep_freed_memory
@@ -31,6 +32,9 @@ from dilmac.training.resume import load_weights, weights_of
 from dilmac.training.spikes import DivergenceWatch, SpikeGuard
 from dilmac.training.throughput import Pace, flops_per_token, peak_flops
 from dilmac.training.windows import TokenFile, Windows
+
+if TYPE_CHECKING:
+    from dilmac.training.tensorboard import TensorBoardLog
 
 TOKENS = "tokens"
 TOKENS_PER_PARAMETER = 20  # of a run without a budget (Hoffmann et al. 2022)
@@ -56,6 +60,7 @@ class Run:
     micro_batch_size: int  # windows of one process in memory at once
     num_steps: int
     events: Events
+    scalars: TensorBoardLog | None
     pace: Pace
     scale: LossScale | None  # of fp16
     guard: SpikeGuard = field(default_factory=SpikeGuard)
@@ -87,6 +92,15 @@ class Run:
         """Record an event; one process does."""
         if self.ranks.is_main:
             self.events.write(event, **values)
+        if self.scalars:
+            self.scalars.write({"event": event, **values})
+
+    def open_scalars(self, first: int) -> None:
+        """Begin the TensorBoard log, where one is wanted, at the step that training goes on at."""
+        if self.config.log_to == "tensorboard" and self.ranks.is_main:
+            from dilmac.training.tensorboard import TensorBoardLog
+
+            self.scalars = TensorBoardLog(self.folder / "tensorboard", resumed_at=first)
 
     @contextmanager
     def plain_model(self) -> Iterator[PreTrainedModel | None]:
@@ -102,6 +116,7 @@ class Run:
             yield None
             return
         model = LlamaForCausalLM(self.model.config)
+        model.generation_config = self.model.generation_config
         load_weights(model, weights, self.folder)
         yield model.to(self.ranks.device)
 
@@ -116,20 +131,13 @@ def prepare(
     """
     torch.set_num_threads(max(1, num_cpus() // ranks.num_local))
     keep_freed_memory()
-    tokenizer = Tokenizer(config.tokenizer or _folder_of(config))
+    tokenizer = Tokenizer(config.tokenizer or config.model)  # type: ignore[arg-type]
     tokens = _tokens(config, ranks, tokenizer, folder)
     precision = resolve_precision(config.precision, ranks.device)
     model = _model(config, tokenizer).to(ranks.device)  # type: ignore[arg-type]
     tokens.require_fit(model.get_input_embeddings().num_embeddings)
-    context = config.context or model.config.max_position_embeddings
-    windows = Windows(
-        tokens,
-        context,
-        config.seed,
-        packing=config.packing,
-        mask_documents=config.mask_documents,
-        end_id=tokenizer.document_start_id,
-    )
+    windows = _windows(config, tokens, model, tokenizer)
+    context = windows.context
     batch_size = max(ranks.num_ranks, config.batch_tokens // context)
     ranks.require_rows(batch_size)
     flops = flops_per_token(model.config, context)
@@ -162,26 +170,18 @@ def prepare(
         micro_batch_size=max(1, min(rows, config.micro_batch_tokens // context)),
         num_steps=num_steps,
         events=Events(folder / "events.jsonl"),
+        scalars=None,
         pace=Pace(
             flops, peak_flops(ranks.device, precision), ranks.device, num_devices=ranks.num_ranks
         ),
         scale=LossScale() if precision == "fp16" else None,
+        guard=SpikeGuard() if config.spike_guard else SpikeGuard(sigmas=math.inf),
     )
     _introduce(run, compiled=compiled)
     return run
 
 
-def _folder_of(config: PretrainConfig) -> Path:
-    if config.model is None:
-        raise ConfigError(
-            "no tokenizer", where="--tokenizer", mend="give one, or --model to go on training"
-        )
-    return config.model
-
-
-def _tokens(
-    config: PretrainConfig, ranks: Ranks, tokenizer: Tokenizer, folder: Path
-) -> TokenFile:
+def _tokens(config: PretrainConfig, ranks: Ranks, tokenizer: Tokenizer, folder: Path) -> TokenFile:
     """The corpus in tokens: encoded by the main process, opened by all."""
     where = config.tokens_folder or folder / TOKENS
     for turn in ("writes", "reads"):
@@ -197,6 +197,19 @@ def _tokens(
     return tokens
 
 
+def _windows(
+    config: PretrainConfig, tokens: TokenFile, model: PreTrainedModel, tokenizer: Tokenizer
+) -> Windows:
+    return Windows(
+        tokens,
+        config.context or model.config.max_position_embeddings,
+        config.seed,
+        packing=config.packing,
+        mask_documents=config.mask_documents,
+        end_id=tokenizer.document_start_id,
+    )
+
+
 def _model(config: PretrainConfig, tokenizer: Tokenizer) -> PreTrainedModel:
     """A new model of the shape asked for, drawn from the seed; or the one to go on with."""
     if config.model is not None:
@@ -208,6 +221,8 @@ def _model(config: PretrainConfig, tokenizer: Tokenizer) -> PreTrainedModel:
                 mend="take a Llama folder, such as one that `dilmac pretrain` made",
             )
         tokenizer.require_fit(model.get_input_embeddings().num_embeddings)
+        if config.context and config.context > model.config.max_position_embeddings:
+            model.config.max_position_embeddings = config.context  # learnt from here on
         return model
     if config.params is not None:
         shape = shape_for(config.params, len(tokenizer))
@@ -239,9 +254,10 @@ def steps_of(
     if tokens is None and epochs is None:
         tokens = TOKENS_PER_PARAMETER * sum(p.numel() for p in model.parameters())
         epochs = FRESH_EPOCHS
-    epoch_tokens = windows.num_windows * windows.context
     steps = num_steps_for(
-        Budget(tokens=tokens, epochs=epochs), step_tokens=step_tokens, epoch_tokens=epoch_tokens
+        Budget(tokens=tokens, epochs=epochs),
+        step_tokens=step_tokens,
+        epoch_tokens=windows.num_windows * windows.context,  # padding takes its place in steps
     )
     return steps or 1
 

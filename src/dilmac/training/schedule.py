@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dilmac.training.choices import ScheduleName
 
+from dilmac.training.choices import ScheduleName
 
 
 def rate_share(

@@ -98,7 +98,8 @@ class SpikeGuard:
             raise DilmacError(
                 f"the loss runs away: {self._bad_losses_in_row} steps in a row were not fit to be "
                 f"applied, the last because the {reason}",
-                mend="lower --learning-rate; the last checkpoint is kept",
+                mend="begin anew with --force and a lower --learning-rate; until then the last "
+                "checkpoint is kept",
             )
         if self._bad_norms_in_row >= self.max_in_row:
             self._norms.values.clear()

@@ -68,7 +68,9 @@ def sketch_part(task: SketchTask) -> int:
 def read_clean(work: WorkFolder, part: str) -> list[Document]:
     """Documents of a part after the first stage."""
     return [
-        Document(value["id"], value["text"], value["source"], value["ascii"])
+        Document(
+            value["id"], value["text"], value["source"], value["ascii"], license=value["license"]
+        )
         for value in read_spill(work.file("clean", part, "docs.jsonl.zst"))
     ]
 

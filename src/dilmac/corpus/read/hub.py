@@ -33,7 +33,7 @@ def read_hub(place: str, source: str, config: CorpusConfig) -> Iterator[Document
         InputError: there is no such dataset, configuration or split, the hub cannot be reached, or
             the first record has no text field.
     """
-    fields = [config.text_field, config.id_field, config.source_field]
+    fields = [config.text_field, config.id_field, config.source_field, config.license_field]
     rows = enumerate(_rows(place, fields), start=1)
     yield from documents_of(((f"{source}:{number}", row) for number, row in rows), source, config)
 

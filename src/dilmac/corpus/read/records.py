@@ -12,11 +12,12 @@ import orjson
 
 from dilmac.core import InputError, read_lines, read_table, say
 from dilmac.corpus.config import CorpusConfig
-from dilmac.corpus.document import Document, Reject
+from dilmac.corpus.document import UNKNOWN_LICENSE, Document, Reject
 from dilmac.corpus.read.decode import show
 
 Record = tuple[str, dict[str, Any]]  # where it stands, and its fields
 MAX_SOURCE_CHARS = 200  # of a source's name, which stands in every table
+MAX_LICENSE_CHARS = 200  # of a license's name; what is longer is its text
 
 
 def read_records(
@@ -59,7 +60,9 @@ def documents_of(
         own_source = source_name(named) if named else source
         if isinstance(text, str):
             name = values.get(config.id_field)
-            yield checked(Document(where if name is None else str(name), text, own_source), where)
+            document = Document(where if name is None else str(name), text, own_source)
+            document.license = license_name(values.get(config.license_field))
+            yield checked(document, where)
         elif isinstance(text, bytes):  # a column of strings that are no UTF-8
             yield Reject(where, show(text), own_source, "bad_utf8")
         else:
@@ -84,6 +87,16 @@ def source_name(value: Any) -> str:
         except ValueError:  # `http://[`
             name = name.split("/")[2]
     return name[:MAX_SOURCE_CHARS].encode("utf-8", "replace").decode()
+
+
+def license_name(value: Any) -> str:
+    """The license that a record names: a text, or several in a list; `unknown` for all else."""
+    names = value if isinstance(value, list) else [value]
+    texts = [" ".join(name.split()) for name in names if isinstance(name, str)]
+    license = ", ".join(filter(None, texts))[:MAX_LICENSE_CHARS]
+    if license.casefold() in ("", UNKNOWN_LICENSE):
+        return UNKNOWN_LICENSE
+    return license.encode("utf-8", "replace").decode()
 
 
 def _is_writable(text: str) -> bool:
@@ -139,6 +152,7 @@ def _shown(values: dict[str, Any]) -> str:
 
 
 def _table_records(path: Path, config: CorpusConfig) -> Iterator[Record]:
-    also = [config.id_field, *([config.source_field] if config.source_field else [])]
+    also = [config.id_field, config.license_field]
+    also += [config.source_field] if config.source_field else []
     for number, values in read_table(path, [config.text_field], optional=also):
         yield f"{path.name}:{number}", values

@@ -202,7 +202,7 @@ def open_page(page: Document) -> Document | Reject:
     text = extract_main_text(page.text)
     if not text:
         return Reject(page.id, page.text[:SHOWN_CHARS], page.source, "no_main_text")
-    return Document(page.id, text, page.source)
+    return Document(page.id, text, page.source, license=page.license)
 
 
 def decode_page(data: bytes, content_type: str = "") -> str:

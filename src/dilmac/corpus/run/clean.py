@@ -51,6 +51,7 @@ def clean_part(task: CleanTask) -> int:
                 "text": document.text,
                 "source": document.source,
                 "ascii": document.ascii_only,
+                "license": document.license,
             }
         )
     spill.close()

@@ -87,6 +87,7 @@ def _write(documents: list[Document], task: FinishTask, counts: Counts) -> tuple
         is_heldout = position < task.config.holdout_percent
         num_bytes = len(document.text.encode())
         counts.keep(document.text, document.source, num_bytes, is_heldout=is_heldout)
+        counts.count_license(document.source, document.license)
         if not is_heldout:
             lowest = min(lowest or (100.0, 0), (position, train.num_objects))
         (heldout if is_heldout else train).write(
