@@ -302,9 +302,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tokens", type=parse_count, default=400_000, help="of a whole run")
     parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--schedule", choices=("cosine", "wsd"), default="cosine")
-    parser.add_argument(
-        "--rates", type=float, nargs="+", default=[1e-3, 2e-3, 4e-3, 8e-3, 16e-3]
-    )
+    parser.add_argument("--rates", type=float, nargs="+", default=[1e-3, 2e-3, 4e-3, 8e-3, 16e-3])
     parser.add_argument("--rate-factor", type=float, default=2.0, help="by which the grid grows")
     parser.add_argument(
         "--shares", type=float, nargs="+", default=[50, 60, 65, 70, 75, 80, 100], help="[percent]"

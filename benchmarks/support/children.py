@@ -41,8 +41,11 @@ def answer(chosen: argparse.Namespace, work: Callable[[Figures], Figures]) -> bo
     return True
 
 
-def run_child(script: str, settings: Figures, folder: Path, name: str) -> Figures:
-    """Start the script as a child and wait; its figures.
+def run_child(
+    script: str, settings: Figures, folder: Path, name: str, *, is_shown: bool = False
+) -> Figures:
+    """Start the script as a child and wait; its figures. What it says goes into a log in
+    `folder`, or, where it `is_shown`, to the screen.
 
     Raises:
         ChildFailed: it ended with an error.
@@ -53,7 +56,8 @@ def run_child(script: str, settings: Figures, folder: Path, name: str) -> Figure
     figures.unlink(missing_ok=True)
     command = [sys.executable, script, "--child", json.dumps(settings), "--figures", str(figures)]
     started = time.monotonic()
-    with log.open("wb") as output:
+    with log.open("wb") as file:
+        output = sys.stderr if is_shown else file
         status = subprocess.run(command, stdout=output, stderr=output, check=False).returncode
     if status or not figures.is_file():
         last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]

@@ -46,11 +46,12 @@ def unseen_domains(named: Sequence[str], max_bytes: int) -> Domains:
 
 
 def _texts(path: str, field: str, prefix: str) -> Iterator[str]:
-    for record in read_records(Path(path)):
+    for record in read_records([path]):
         if prefix and not str(record.get("id", "")).startswith(prefix):
             continue
-        value = next((record[name] for name in ((field,) if field else FIELDS) if name in record), "")
-        if value:
+        names = (field,) if field else FIELDS
+        value = next((record[name] for name in names if record.get(name)), None)
+        if isinstance(value, str):
             yield value
 
 

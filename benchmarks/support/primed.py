@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyppmd
-from support.children import progress
 
 from dilmac.evaluate.compressor import MEMORY_PER_BYTE, MIN_MEMORY
+from support.children import progress
 
 PROGRESS_BYTES = 20_000_000
 # PPMd's own limit: its model is addressed with 32 bits. Past it the oldest contexts are cut off.

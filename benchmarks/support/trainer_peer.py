@@ -6,6 +6,7 @@ the inputs (the model shifts them).
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -22,31 +23,41 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
+from transformers.trainer_utils import get_last_checkpoint
 
 from dilmac.core import num_cpus
+from dilmac.tokenizer import copy_tokenizer
 from dilmac.training.allocator import keep_freed_memory
 from dilmac.training.token_file import TokenFile, open_tokens
+from support.children import progress
 from support.our_steps import paced
 
 Figures = dict[str, Any]
 WARMUP_SHARE = 0.05
+SEED = 42
 
 
 class Rows(Dataset):  # type: ignore[misc]
-    """Windows of `context` tokens, one after another; from the first again after the last."""
+    """Windows of `context` tokens in a new order each epoch, `length` of them over all epochs.
 
-    def __init__(self, tokens: TokenFile, context: int, length: int | None = None):
+    The epochs are laid out here, so that the Trainer sees one: at the border of its own epochs it
+    would take smaller steps.
+    """
+
+    def __init__(self, tokens: TokenFile, context: int, length: int, seed: int):
         count = tokens.num_tokens // context
         kind = np.uint16 if tokens.dtype == "uint16" else np.uint32
         ids: NDArray[Any] = tokens.read(0, count * context).astype(kind)
         self.rows = ids.reshape(count, context)
-        self.length = length or count
+        epochs = range(-(-length // count))
+        orders = [np.random.default_rng([seed, epoch]).permutation(count) for epoch in epochs]
+        self.order = np.concatenate(orders)[:length]
 
     def __len__(self) -> int:
-        return self.length
+        return len(self.order)
 
     def __getitem__(self, place: int) -> dict[str, torch.Tensor]:
-        ids = torch.from_numpy(self.rows[place % len(self.rows)].astype(np.int64))
+        ids = torch.from_numpy(self.rows[self.order[place]].astype(np.int64))
         return {"input_ids": ids, "labels": ids}
 
 
@@ -69,14 +80,29 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
 
 
 class LossLog(TrainerCallback):  # type: ignore[misc]
-    """Keeps what the Trainer logs."""
+    """Keeps the losses that the Trainer logs; with `shows` a line for each of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shows: bool = False) -> None:
         self.losses: list[float] = []
+        self.shows = shows
+        self._started = time.monotonic()
+        self._first: int | None = None
 
-    def on_log(self, *_: Any, logs: dict[str, float] | None = None, **__: Any) -> None:
-        if logs and "loss" in logs:
-            self.losses.append(float(logs["loss"]))
+    def on_log(
+        self, _: Any, state: Any, *__: Any, logs: dict[str, float] | None = None, **___: Any
+    ) -> None:
+        if not logs or "loss" not in logs:
+            return
+        self.losses.append(float(logs["loss"]))
+        if self._first is None:
+            self._first, self._started = state.global_step, time.monotonic()
+        elif self.shows:
+            done = state.global_step - self._first
+            left = (time.monotonic() - self._started) / done * (state.max_steps - state.global_step)
+            progress(
+                f"HF Trainer: step {state.global_step:,} of {state.max_steps:,}, "
+                f"loss {logs['loss']:.3f}, {left / 60:,.0f} minutes left"
+            )
 
 
 def new_model(config: dict[str, Any], seed: int) -> LlamaForCausalLM:
@@ -105,12 +131,13 @@ def arguments_for(settings: Figures, out: Path, **others: Any) -> TrainingArgume
         "bf16": settings.get("precision", "bf16") == "bf16",
         "torch_compile": settings.get("compile", True),
         "dataloader_num_workers": 0,
+        "train_sampling_strategy": "sequential",  # `Rows` has shuffled
         "use_cpu": not torch.cuda.is_available(),
         "save_strategy": "no",
         "logging_strategy": "no",
         "disable_tqdm": True,
         "report_to": "none",
-        "seed": settings.get("seed", 42),
+        "seed": SEED,
     }
     return TrainingArguments(**(values | others))
 
@@ -122,8 +149,8 @@ def time_trainer(settings: Figures) -> Figures:
         keep_freed_memory()
     context = settings["context"]
     rows = max(1, settings["batch_tokens"] // context)
-    data = Rows(open_tokens(Path(settings["tokens"])), context, settings["steps"] * rows)
-    model = new_model(settings["model_config"], 42)
+    data = Rows(open_tokens(Path(settings["tokens"])), context, settings["steps"] * rows, SEED)
+    model = new_model(settings["model_config"], SEED)
     clock, log = StepClock(), LossLog()
     trainer = Trainer(
         model=model,
@@ -137,3 +164,43 @@ def time_trainer(settings: Figures) -> Figures:
     figures = paced(clock.seconds, settings["warm_steps"], rows * context)
     parameters = sum(p.numel() for p in model.parameters())
     return figures | {"parameters": parameters, "losses": log.losses}
+
+
+def train_baseline(settings: Figures) -> Figures:
+    """Train the Trainer's model to the end and save it; it goes on at its last checkpoint.
+
+    `settings` are those of `time_trainer` and `save_steps`, `tokenizer`; the model folder `out` is
+    complete when it is there.
+    """
+    torch.set_num_threads(num_cpus())
+    out = Path(settings["out"])
+    checkpoints = out.with_name(f".{out.name}.checkpoints")
+    context = settings["context"]
+    rows = max(1, settings["batch_tokens"] // context)
+    log = LossLog(shows=True)
+    trainer = Trainer(
+        model=new_model(settings["model_config"], SEED),
+        args=arguments_for(
+            settings,
+            checkpoints,
+            save_strategy="steps",
+            save_steps=settings["save_steps"],
+            save_total_limit=1,
+            logging_strategy="steps",
+            logging_steps=settings.get("logging_steps", 20),
+        ),
+        train_dataset=Rows(
+            open_tokens(Path(settings["tokens"])), context, settings["steps"] * rows, SEED
+        ),
+        callbacks=[log],
+    )
+    last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+    trainer.train(resume_from_checkpoint=last)
+    partial = out.with_name(f".{out.name}.partial")
+    trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False).save_pretrained(
+        partial
+    )
+    copy_tokenizer(Path(settings["tokenizer"]), partial)
+    partial.rename(out)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return {"steps": settings["steps"], "tokens": settings["steps"] * rows * context}

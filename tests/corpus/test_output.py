@@ -149,6 +149,7 @@ def test_counts_of_parts_add_up_and_survive_json() -> None:
         counts.read["a"] += 2
         counts.reject(f"{number}", "metin " * number, "a", "too_short")
         counts.keep("bir iki üç", "a", 10, is_heldout=number == 0)
+        counts.count_license("a", ["MIT", "CC0-1.0", "MIT"][number])
         counts.repair(f"{number}", "a", "Ã¼", "ü")
         parts.append(Counts.from_json(json.loads(json.dumps(counts.as_json()))))
     total = Counts()
@@ -159,6 +160,7 @@ def test_counts_of_parts_add_up_and_survive_json() -> None:
     assert figures["documents_kept"] == 3 and figures["documents_heldout"] == 1
     assert total.lengths == {"rejected 0": 1, "rejected 1": 1, "rejected 2": 1, "kept 2": 3}
     assert len(total.repairs) == 3
+    assert list(figures["licenses"]["a"].items()) == [("MIT", 2), ("CC0-1.0", 1)]
 
 
 def test_a_crawl_of_many_hosts_is_counted_in_bounded_memory(
@@ -172,12 +174,35 @@ def test_a_crawl_of_many_hosts_is_counted_in_bounded_memory(
         counts.read["large"] += 5
         counts.keep("bir iki", f"host{number}", 3, is_heldout=False)
         counts.keep("bir iki", "large", 3, is_heldout=False)
+        counts.count_license(f"host{number}", ["MIT", "unknown"][number % 2])
+        counts.count_license("large", "MIT")
         total.add(counts)
         total.bound_sources()
-        assert len(total.read) <= 21 and len(total.kept) <= 21
+        assert len(total.read) <= 21 and len(total.kept) <= 21 and len(total.licenses) <= 21
     assert total.read.total() == 600 and total.read["large"] == 500
     assert total.kept.total() == 200 and total.kept["large"] == 100
     assert total.kept["(other sources)"] >= 79
+    assert {source: row.total() for source, row in total.licenses.items()} == total.kept
+    assert total.licenses["large"] == {"MIT": 100}
+    assert min(total.licenses["(other sources)"].values()) >= 39
+
+
+def test_the_figures_name_the_largest_sources_and_add_up_the_licenses_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dilmac.corpus.counts.SOURCES_IN_FIGURES", 1)
+    monkeypatch.setattr("dilmac.corpus.counts.MAX_LICENSES", 3)
+    counts = Counts()
+    for number in range(9):
+        source = "small" if number == 8 else "large"
+        counts.keep("bir iki", source, 3, is_heldout=False)
+        counts.count_license(source, f"license {number}")
+    figures = counts.figures()
+    assert figures["kept_by_source"] == {"large": 8}
+    assert figures["licenses"] == {
+        "large": {"(other licenses)": 5, "license 0": 1, "license 1": 1, "license 2": 1},
+        "(other sources)": {"license 8": 1},
+    }
 
 
 def test_steps_are_done_in_the_order_given(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from dilmac.core import InputError
 from dilmac.corpus import CorpusConfig
 from dilmac.corpus.document import Document, Reject
 from dilmac.corpus.read import read_file
+from dilmac.corpus.read.records import license_name
 
 TEXT = "Kışın göl donar, çocuklar üstünde kayar."
 
@@ -53,6 +54,43 @@ def test_a_source_field_that_is_not_there_is_said(
         (document,) = read(tmp_path / name, source_field="url")
         assert document.source == "a"
         assert "no field 'url'" in capfd.readouterr().err
+
+
+LICENSES = {
+    "MIT": "MIT",
+    " CC-BY-SA\n4.0 ": "CC-BY-SA 4.0",
+    "Unknown": "unknown",
+    "": "unknown",
+    "x" * 300: "x" * 200,
+}
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
+def test_a_record_names_its_license_or_it_is_unknown(tmp_path: Path, name: str) -> None:
+    stated = [*LICENSES, None]
+    lines = [json.dumps({"text": TEXT, "license": value}) for value in stated]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    table = pa.table({"text": [TEXT] * len(stated), "license": stated})
+    pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+    found = [record.license for record in read(tmp_path / name) if isinstance(record, Document)]
+    assert found == [*LICENSES.values(), "unknown"]
+    (first, *_) = read(tmp_path / name, license_field="terms")
+    assert isinstance(first, Document) and first.license == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("stated", "license"),
+    [
+        (["MIT", "CC0-1.0"], "MIT, CC0-1.0"),
+        ([None, "MIT"], "MIT"),
+        ([], "unknown"),
+        (3, "unknown"),
+        ({"name": "MIT"}, "unknown"),
+        ("yarım \ud800 çift", "yarım ? çift"),
+    ],
+)
+def test_what_a_license_may_be(stated: Any, license: str) -> None:
+    assert license_name(stated) == license
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])

@@ -1,6 +1,7 @@
 """Cards: what is known is said, what is not known is not made up."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from dilmac.core import StageConfig, building
 from dilmac.models import CardFacts, DataSource, preset_named, write_card, write_model_card
-from dilmac.models.card import base_data, base_license
+from dilmac.models.card import base_data, base_license, data_sources
+from dilmac.models.card_data import SHARE_ALIKE
 
 CONFIG = preset_named("mini").llama_config(32_000).to_dict()
 
@@ -51,7 +53,7 @@ def test_a_card_says_what_is_known_as_the_hub_reads_it(tmp_path: Path) -> None:
         "| wiki | 1,200 | cc-by-sa-4.0 |",
         "| forum | 30 | unknown |",
         "| heldout_bits_per_byte | 1.2345 |",
-        "| by_source / news | 1.5 |",
+        "### By source\n\n| source | value |\n|---|---:|\n| news | 1.5 |",
         "| hidden_size | 256 |",
         "| tokens | 2,000,000 |",
         "Seed: 7.",
@@ -92,6 +94,113 @@ def test_the_base_models_data_go_on_to_be_said(tmp_path: Path) -> None:
     assert "### Data of the base model" in text and "| forum | 30 | unknown |" in text
     (tmp_path / "README.md").write_text("## Data\n\nAll of it.\n\n## More\n", encoding="utf-8")
     assert base_data(tmp_path) is None  # another house's card has other words
+
+
+LICENSED = (
+    DataSource("wiki", 900, licenses={"CC0-1.0": 1, "CC-BY-SA-4.0": 899}),
+    DataSource("web", 90, "MIT"),
+    DataSource("forum", 10),
+)
+
+
+def licenses_part(folder: Path) -> str:
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    return " ".join(text.split("### Licenses of the data")[1].split("\n## ")[0].split())
+
+
+def test_share_alike_and_unknown_licenses_are_said_plainly(tmp_path: Path) -> None:
+    write_card(tmp_path, facts(sources=LICENSED))
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "| wiki | 900 | CC-BY-SA-4.0 (99.9%), CC0-1.0 (0.1%) |" in text
+    assert "| license | documents | share |\n|---|---:|---|\n| CC-BY-SA-4.0 | 899 | 89.9% |" in text
+    said = licenses_part(tmp_path)
+    assert "**Share-alike: 89.9% of the documents** (CC-BY-SA-4.0)." in said
+    assert "**Unknown: 1.0% of the documents.**" in said
+    write_card(tmp_path, facts(sources=LICENSED[1:2]))
+    said = licenses_part(tmp_path)
+    assert "No share-alike license and no unknown one" in said and "**" not in said
+    write_card(tmp_path, facts(sources=()))
+    assert "take them for unknown" in licenses_part(tmp_path)
+    write_card(tmp_path, facts(sources=(DataSource("wiki", license="cc-by-sa-4.0"),)))
+    assert "**Share-alike: a part of the documents**" in licenses_part(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("license", "is_share_alike"),
+    [
+        ("CC-BY-SA-4.0", True),
+        ("CC BY-SA (version not stated)", True),
+        ("cc_by_nc_sa_3.0", True),
+        ("Attribution-ShareAlike 4.0 International", True),
+        ("GPLv3", True),
+        ("Atıf-AynıLisanslaPaylaş 4.0 Uluslararası", True),
+        ("AGPL-3.0", True),
+        ("odbl", True),
+        ("CC-BY-4.0", False),
+        ("CC-BY-NC-4.0", False),
+        ("public-domain text (San Salvador)", False),
+        ("MIT", False),
+    ],
+)
+def test_which_licenses_are_share_alike(license: str, is_share_alike: bool) -> None:
+    assert bool(SHARE_ALIKE.search(license)) == is_share_alike
+
+
+def test_a_share_that_is_there_is_never_none(tmp_path: Path) -> None:
+    write_card(tmp_path, facts(sources=(DataSource("a", 10**6, "MIT"), DataSource("b", 1))))
+    assert "**Unknown: under 0.1% of the documents.**" in licenses_part(tmp_path)
+
+
+def test_training_on_from_a_model_is_said(tmp_path: Path) -> None:
+    write_card(tmp_path, facts())
+    said = base_data(tmp_path)
+    assert "trained from scratch" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    write_card(tmp_path, facts(has_base=True, license="gemma", base_data=said))
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "trained on from another one" in text and "from scratch" not in text
+    assert "Training went on from the weights of another model" in text
+    assert "#### Licenses of the data" in text and "which stand below" in text
+    assert "`gemma`, as it was stated for the original weights" in text
+    write_card(tmp_path, facts(has_base=True, license="unknown"))
+    assert "of which nothing is recorded" in licenses_part(tmp_path)
+    assert "Apache" not in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_license_stated_for_weights_from_scratch_is_not_apache(tmp_path: Path) -> None:
+    write_card(tmp_path, facts(license="cc-by-sa-4.0"))
+    texts = [(tmp_path / n).read_text(encoding="utf-8") for n in ("README.md", "LICENSE")]
+    assert all("cc-by-sa-4.0" in text and "Apache" not in text for text in texts)
+    assert "another model" not in texts[1]
+
+
+def corpus_with(figures: dict[str, Any], source: Path, out: Path) -> Path:
+    """The sample corpus with other figures, as an earlier version may have recorded them."""
+    shutil.copytree(source, out)
+    manifest = json.loads((out / "artifact.json").read_bytes())
+    manifest["figures"] = figures
+    (out / "artifact.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return out
+
+
+def test_sources_of_several_corpora_add_up(tmp_path: Path, sample_corpus: Path) -> None:
+    old = {"documents_kept": 12, "kept_by_source": {"a": 4, "b": 6}}
+    new = {
+        "documents_kept": 9,
+        "kept_by_source": {"a": 9},
+        "licenses": {"a": {"MIT": 7, "unknown": 2}},
+    }
+    made = [
+        corpus_with(old, sample_corpus, tmp_path / "o"),
+        corpus_with(new, sample_corpus, tmp_path / "n"),
+    ]
+    rows = {row.name: (row.documents, row.by_license()) for row in data_sources(made, {"b": "gpl"})}
+    assert rows == {
+        "a": (13, {"MIT": 7, "unknown": 6}),
+        "b": (6, {"gpl": 6}),
+        "(other sources)": (2, {"unknown": 2}),
+    }
+    (row,) = data_sources(made[1:], {"a": "CC0-1.0"})
+    assert row.by_license() == {"MIT": 7, "CC0-1.0": 2}
 
 
 @pytest.mark.parametrize(

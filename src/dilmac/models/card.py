@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from dilmac.models.card_text import LICENSE_TEXTS, model_card
 How = Literal["pretrained", "finetuned", "converted", "rescaled"]
 OURS = "apache-2.0"  # of weights that dilmac makes from text; whoever trains may put another there
 UNKNOWN = "unknown"
+OTHER_SOURCES = "(other sources)"  # as a corpus names those that it added up
 _DATA = re.compile(r"^## Data\n\n(.*?)\n\n## ", re.DOTALL | re.MULTILINE)
 _FRONT = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 
@@ -32,7 +34,13 @@ class DataSource:
 
     name: str
     documents: int | None = None
-    license: str = UNKNOWN
+    license: str = UNKNOWN  # of all of them
+    licenses: Mapping[str, int] = field(default_factory=dict)  # documents by license, where counted
+
+    def by_license(self) -> dict[str, int]:
+        """Documents under each license, most first; 0 where their number is not known."""
+        counts = self.licenses or {self.license: self.documents or 0}
+        return dict(sorted(counts.items(), key=lambda row: (-row[1], row[0])))
 
 
 @dataclass(frozen=True)
@@ -47,9 +55,15 @@ class CardFacts:
     seed: int
     inputs: Mapping[str, str] = field(default_factory=dict)  # field → SHA-256
     sources: tuple[DataSource, ...] = ()
+    has_base: bool = False  # the weights go on from another model's
     base_license_file: Path | None = None
     base_data: str | None = None  # what the base's card says of its data
     versions: Mapping[str, str] = field(default_factory=versions)
+
+    @property
+    def is_made_from_weights(self) -> bool:
+        """Whether there were weights before, whose license goes on to hold."""
+        return self.has_base or self.how != "pretrained"
 
 
 def write_model_card(
@@ -64,10 +78,10 @@ def write_model_card(
 ) -> None:
     """Write `README.md` and `LICENSE` into an artifact that is nearly done.
 
-    `corpora` are the artifacts whose text was learned; `base` the model folder that the weights come
-    from, whose license goes on to hold; `license` that of the weights where it was stated
-    otherwise; `licenses` the license of each source of the data, where
-    it is known beside what the corpus itself records.
+    `corpora` are the artifacts whose text was learned; `base` the model folder that the weights
+    come from (where `how` is `pretrained`, training went on from it), whose license goes on to
+    hold; `license` that of the weights where it was stated otherwise; `licenses` the license of
+    each source of the data, where it is known beside what the corpora record.
     """
     config = json.loads((build.path / "config.json").read_text(encoding="utf-8"))
     inputs = {
@@ -76,10 +90,9 @@ def write_model_card(
         if records
     }
     given = licenses or {}
+    sources = tuple(DataSource(name, license=terms) for name, terms in given.items())
     if corpora:
-        sources = tuple(source for corpus in corpora for source in data_sources(corpus, given))
-    else:
-        sources = tuple(DataSource(name, license=terms) for name, terms in given.items())
+        sources = data_sources(corpora, given)
     facts = CardFacts(
         how=how,
         license=license or (base_license(base) if base else OURS),
@@ -89,6 +102,7 @@ def write_model_card(
         seed=build.seed,
         inputs=inputs,
         sources=sources,
+        has_base=base is not None,
         base_license_file=_license_file(base) if base else None,
         base_data=base_data(base) if base else None,
     )
@@ -106,7 +120,8 @@ def write_card(folder: Path, facts: CardFacts) -> None:
     elif facts.license == UNKNOWN:
         target.write_text(LICENSE_TEXTS["unknown"], encoding="utf-8", newline="\n")
     else:
-        text = LICENSE_TEXTS["named"].format(license=facts.license)
+        text = LICENSE_TEXTS["named" if facts.is_made_from_weights else "stated"]
+        text = text.format(license=facts.license)
         target.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -144,14 +159,31 @@ def _license_file(base: Path) -> Path | None:
     return next((base / name for name in names if (base / name).is_file()), None)
 
 
-def data_sources(corpus: Path, licenses: Mapping[str, str]) -> tuple[DataSource, ...]:
-    """The sources of a corpus artifact, most documents first, with the licenses that are known.
+def data_sources(corpora: Sequence[Path], given: Mapping[str, str]) -> tuple[DataSource, ...]:
+    """The sources of corpus artifacts, most documents first, with the licenses that are known.
 
-    What the corpus records as `licenses` in its figures counts before what is given.
+    `given` are licenses of sources; they stand for what a corpus counts as unknown, or where it
+    was made before licenses were counted.
     """
-    figures = open_artifact(corpus, "corpus").figures
-    known = {**licenses, **figures.get("licenses", {})}
-    counts = sorted(figures.get("kept_by_source", {}).items(), key=lambda row: (-row[1], row[0]))
-    return tuple(
-        DataSource(name, documents, known.get(name, UNKNOWN)) for name, documents in counts
-    )
+    by_source: dict[str, Counter[str]] = {}
+    for corpus in corpora:
+        figures = open_artifact(corpus, "corpus").figures
+        for name, count in _documents_by_source(figures).items():
+            licenses = Counter(figures.get("licenses", {}).get(name, {}))
+            licenses.pop(UNKNOWN, None)
+            unknown = count - licenses.total()  # counted as such, or not counted at all
+            counter = by_source.setdefault(name, Counter())
+            counter.update(licenses)
+            if unknown > 0:
+                counter[given.get(name, UNKNOWN)] += unknown
+    rows = sorted(by_source.items(), key=lambda row: (-row[1].total(), row[0]))
+    return tuple(DataSource(name, row.total(), licenses=row) for name, row in rows)
+
+
+def _documents_by_source(figures: Figures) -> dict[str, int]:
+    """Documents of each source; what the figures do not name one by one is added up."""
+    named = dict(figures.get("kept_by_source", {}))
+    named.pop(OTHER_SOURCES, None)
+    if (rest := figures.get("documents_kept", 0) - sum(named.values())) > 0:
+        named[OTHER_SOURCES] = rest
+    return named

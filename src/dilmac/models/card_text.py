@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from dilmac.models.card_data import data_section
+from dilmac.models.markdown import shown, table
+
 if TYPE_CHECKING:
     from dilmac.models.card import CardFacts
 
-MOST_SOURCES = 40  # rows of the table of data
 ONE_LINE = 160  # longer values stay in artifact.json
+BY_SOURCE = "by_source"  # figures of this ending have a table of their own
 
 TITLES = {
     "pretrained": "A Turkish language model, trained from scratch",
+    "trained on": "A Turkish language model, trained on from another one",
     "finetuned": "A Turkish language model, taught to answer",
     "converted": "A language model, converted from a PyTorch state dict",
     "rescaled": "A language model with a context longer than trained",
 }
 SUMMARIES = {
     "pretrained": "Metin tamamlayan bir Türkçe dil modeli; ağırlıkları sıfırdan eğitildi.",
+    "trained on": (
+        "Metin tamamlayan bir Türkçe dil modeli; eğitimine başka bir modelin ağırlıklarından "
+        "devam edildi."
+    ),
     "finetuned": "Sohbet biçiminde yanıt vermek üzere ince ayar yapılmış bir dil modeli.",
     "converted": "PyTorch ağırlıklarından Hugging Face biçimine dönüştürülmüş bir dil modeli.",
     "rescaled": "Bağlamı, eğitildiğinden daha uzun olacak biçimde genişletilmiş bir dil modeli.",
@@ -66,6 +73,10 @@ LICENSE_TEXTS = {
         "license. Ask whoever made them before you use or pass on this model. dilmac, the program\n"
         "that wrote this folder, grants no right in them.\n"
     ),
+    "stated": (
+        "License identifier of these weights: {license}\n\n"
+        "Whoever trained them stated it; put the license's text here before you pass them on.\n"
+    ),
     "named": (
         "License identifier of these weights: {license}\n\n"
         "They were made from another model's weights, and this is the license stated for those.\n"
@@ -77,14 +88,15 @@ LICENSE_TEXTS = {
 def model_card(facts: CardFacts) -> str:
     """The whole `README.md`."""
     context = facts.model_config.get("max_position_embeddings", "an unknown number of")
+    kind = "trained on" if facts.how == "pretrained" and facts.has_base else facts.how
     parts = [
         _front_matter(facts),
-        f"# {TITLES[facts.how]}\n\n{SUMMARIES[facts.how]}",
+        f"# {TITLES[kind]}\n\n{SUMMARIES[kind]}",
         f"## Use\n\n{USE}",
-        f"## Data\n\n{_data(facts)}",
-        f"## Model\n\n{_table(_shape(facts.model_config))}",
-        f"## Settings\n\n{_table(_flat(_but_seed(facts.settings)))}\n\nSeed: {facts.seed}.",
-        f"## Figures\n\n{_table(_flat(facts.figures)) or 'None were measured.'}",
+        f"## Data\n\n{data_section(facts)}",
+        f"## Model\n\n{table(_shape(facts.model_config))}",
+        f"## Settings\n\n{table(_flat(_but_seed(facts.settings)))}\n\nSeed: {facts.seed}.",
+        f"## Figures\n\n{_figures(facts.figures)}",
     ]
     if samples := facts.figures.get("samples"):
         parts.append(f"### Samples, unedited\n\n{_samples(samples)}")
@@ -93,7 +105,7 @@ def model_card(facts: CardFacts) -> str:
         f"## Limits\n\n{LIMITS.format(context=context)}",
         f"### Sınırlar\n\n{SINIRLAR.format(context=context)}",
         f"## License\n\n{_license(facts)}",
-        f"## Versions\n\n{_table(facts.versions.items())}",
+        f"## Versions\n\n{table(facts.versions.items())}",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -109,25 +121,20 @@ def _front_matter(facts: CardFacts) -> str:
     return f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---"
 
 
-def _data(facts: CardFacts) -> str:
-    parts = [_sources(facts)] if facts.sources else []
-    parts.append("\n".join(f"- {name}: SHA-256 `{sha}`" for name, sha in facts.inputs.items()))
-    if facts.base_data:
-        parts.append(f"### Data of the base model\n\n{facts.base_data}")
-    elif facts.how != "pretrained":
-        parts.append("Of what the original weights learned from, only their own card can tell.")
-    return "\n\n".join(part for part in parts if part)
-
-
-def _sources(facts: CardFacts) -> str:
-    rows = [(s.name, s.documents, s.license) for s in facts.sources[:MOST_SOURCES]]
-    lines = [
-        f"| {_cell(name)} | {'' if count is None else f'{count:,}'} | {_cell(terms)} |"
-        for name, count, terms in rows
-    ]
-    more = len(facts.sources) - len(rows)
-    rest = f"\n\nand {more:,} more sources." if more > 0 else ""
-    return "\n".join(["| source | documents | license |", "|---|---:|---|", *lines]) + rest
+def _figures(figures: Mapping[str, Any]) -> str:
+    """All figures, and a table of each that was measured by source."""
+    by_source = {
+        name: values
+        for name, values in figures.items()
+        if name.endswith(BY_SOURCE) and isinstance(values, Mapping) and values
+    }
+    others = {name: value for name, value in figures.items() if name not in by_source}
+    parts = [table(_flat(others))]
+    for name, values in by_source.items():
+        what = name.removesuffix(BY_SOURCE).strip("_") or "value"
+        heads = ("source", what.replace("_", " "))
+        parts.append(f"### {name.replace('_', ' ').capitalize()}\n\n{table(values.items(), heads)}")
+    return "\n\n".join(part for part in parts if part) or "None were measured."
 
 
 def _but_seed(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,27 +165,8 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             continue
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name} / ")
-        elif value is not None and len(_shown(value)) <= ONE_LINE:
+        elif value is not None and len(shown(value)) <= ONE_LINE:
             yield f"{prefix}{name}", value
-
-
-def _table(rows: Any) -> str:
-    lines = [f"| {_cell(name)} | {_cell(_shown(value))} |" for name, value in rows]
-    return "\n".join(["| | |", "|---|---|", *lines]) if lines else ""
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return json.dumps(value, ensure_ascii=False)
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _cell(text: Any) -> str:
-    """A text in a table: in one line, with what Markdown would read made plain."""
-    plain = " ".join(str(text).split())
-    for mark in "\\|<>[]*`":
-        plain = plain.replace(mark, f"\\{mark}")
-    return plain
 
 
 def _samples(samples: Mapping[str, str]) -> str:
@@ -191,14 +179,20 @@ def _samples(samples: Mapping[str, str]) -> str:
 
 
 def _license(facts: CardFacts) -> str:
-    if facts.how == "pretrained":
+    if facts.is_made_from_weights:
+        if facts.license == "unknown":
+            return (
+                "Unknown: nothing that came with the original weights names a license. "
+                "See `LICENSE`."
+            )
+        return f"`{facts.license}`, as it was stated for the original weights. See `LICENSE`."
+    if facts.license == "apache-2.0":
         return (
             "The weights: Apache License 2.0 (`LICENSE`). It covers the weights, not the texts "
             "that they were trained on, whose licenses stand above. Whoever trained the model may "
             "put another license in its place."
         )
-    if facts.license == "unknown":
-        return (
-            "Unknown: nothing that came with the original weights names a license. See `LICENSE`."
-        )
-    return f"`{facts.license}`, as it was stated for the original weights. See `LICENSE`."
+    return (
+        f"The weights: `{facts.license}`, as whoever trained the model stated it. It covers the "
+        "weights, not the texts that they were trained on, whose licenses stand above."
+    )

@@ -177,6 +177,9 @@ class FinetuneConfig(StageConfig):
         0.0, ge=0, lt=50, description="examples left out for a test, chosen by hash [percent]"
     )
     precision: Precision = Field("auto", description="bf16 where the machine has it, else fp32")
+    save_precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="type of the saved weights; bf16 halves the file"
+    )
     checkpoint_steps: int = Field(50, ge=1, description="steps between checkpoints [steps]")
 
     @field_validator("data", mode="before")

@@ -243,8 +243,11 @@ def _save(model: Any, tokenizer: Tokenizer, config: FinetuneConfig, folder: Path
     stops = [tokenizer.control_id(IM_END), tokenizer.document_start_id]
     model.config.eos_token_id = stops
     model.generation_config.eos_token_id = stops
+    if config.save_precision == "bf16":
+        model.to(torch.bfloat16)
+        model.config.dtype = torch.bfloat16
     save_model(model, folder)
-    difference = _reopened_difference(model, probe, folder)
+    difference = _reopened_difference(model.float(), probe, folder)
     proof["saved_logit_difference"] = float(f"{difference:.2g}")
     copy_tokenizer(config.model, folder)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)

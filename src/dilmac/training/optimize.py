@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from dilmac.training.choices import OptimizerName
+from dilmac.training.ranks import like
 
 BETAS = (0.9, 0.95)
 MUON_MOMENTUM = 0.95
@@ -67,7 +69,56 @@ class Optimizers:
                 part.state[parameter] = state
 
 
+class ShardedMuon(torch.optim.Optimizer):  # type: ignore[misc]
+    """torch's Muon on sharded matrices: each is orthogonalized whole, in every process.
+
+    Given the shards themselves, it would exchange them at every product of its iterations, and
+    round their sums otherwise than one process does.
+    """
+
+    def __init__(self, matrices: list[nn.Parameter], weight_decay: float):
+        super().__init__(matrices, {"lr": 0.0, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        """Apply the gradients."""
+        del closure
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._move(parameter, group["lr"], group["weight_decay"])
+
+    def _move(self, parameter: Any, rate: float, weight_decay: float) -> None:
+        state, gradient = self.state[parameter], parameter.grad
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(gradient)
+        # Sums are the same shard by shard.
+        momentum, own = state["momentum_buffer"].to_local(), gradient.to_local()
+        momentum.lerp_(own, 1 - MUON_MOMENTUM)
+        wanted = DTensor.from_local(
+            own.lerp(momentum, MUON_MOMENTUM),
+            gradient.device_mesh,
+            gradient.placements,
+            shape=gradient.shape,
+            stride=gradient.stride(),
+        ).full_tensor()
+        moved = torch.zeros_like(wanted)
+        moved.grad = wanted
+        torch.optim.Muon(
+            [moved],
+            lr=rate,
+            weight_decay=0.0,
+            momentum=0.0,
+            nesterov=False,
+            adjust_lr_fn="match_rms_adamw",
+        ).step()
+        parameter.mul_(1 - rate * weight_decay)
+        parameter.add_(like(moved, parameter))
+
+
 def _muon(matrices: list[nn.Parameter], weight_decay: float) -> torch.optim.Optimizer:
+    if isinstance(matrices[0], DTensor):
+        return ShardedMuon(matrices, weight_decay)
     return torch.optim.Muon(
         matrices,
         lr=0.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
@@ -21,6 +22,7 @@ from dilmac.training.choices import Parallel
 from dilmac.training.loss import TrainedModel
 from dilmac.training.precision import training_device
 
+_RUNS = itertools.count()
 WAIT = timedelta(days=1)  # for the main process, which may have a large corpus to encode
 
 
@@ -52,7 +54,9 @@ class Ranks:
             torch.cuda.set_device(self.device)
         if self.num_ranks > 1:
             backend = "nccl" if self.device.type == "cuda" else "gloo"
-            self._store, rank, num_ranks = next(rendezvous("env://"))
+            store, rank, num_ranks = next(rendezvous("env://"))
+            # torchrun's store outlives a run: a second one in this process needs names of its own.
+            self._store = dist.PrefixStore(f"dilmac-{next(_RUNS)}", store)
             dist.init_process_group(backend, store=self._store, rank=rank, world_size=num_ranks)
             self._talk = dist.new_group(backend="gloo", timeout=WAIT)
             console.quiet = not self.is_main
@@ -72,7 +76,10 @@ class Ranks:
             return
         # The others wait in a collective, where torchrun ends them or they lose this process; or
         # they found the same. The first one tells what it is.
-        is_first = self._store.add("errors", 1) == 1
+        try:
+            is_first = self._store.add("errors", 1) == 1
+        except dist.DistError:  # the process that held the store is gone
+            is_first = False
         console.quiet = not is_first
         if not is_first and isinstance(error, Exception):
             raise DilmacError("another process of this run failed") from error
@@ -136,5 +143,6 @@ def like(tensor: torch.Tensor, example: torch.Tensor) -> torch.Tensor:
     """A whole tensor, placed and sharded as `example` is; scalars stay whole."""
     tensor = tensor.to(example.device)
     if isinstance(example, DTensor) and tensor.shape == example.shape:
-        return distribute_tensor(tensor, example.device_mesh, example.placements)
+        mesh, placements = example.device_mesh, example.placements
+        return distribute_tensor(tensor, mesh, placements, src_data_rank=None)  # all have it
     return tensor

@@ -1,0 +1,91 @@
+"""Arithmetic, compiling, and the scale of fp16."""
+
+import shutil
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dilmac.core import ConfigError
+from dilmac.training.precision import (
+    WORTH_COMPILING_FLOPS,
+    LossScale,
+    resolve_compile,
+    resolve_precision,
+    training_device,
+)
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
+
+
+@pytest.mark.parametrize("asked", ["bf16", "fp32"])
+def test_what_is_asked_for_is_taken(asked: str) -> None:
+    assert resolve_precision(asked, CPU) == resolve_precision(asked, GPU) == asked
+
+
+def test_fp16_is_for_gpus() -> None:
+    assert resolve_precision("fp16", GPU) == "fp16"
+    with pytest.raises(ConfigError, match="fp16 is for GPUs"):
+        resolve_precision("fp16", CPU)
+
+
+@pytest.mark.parametrize(("amx", "avx", "wanted"), [(0, 0, "fp32"), (1, 0, "bf16"), (0, 1, "bf16")])
+def test_a_cpu_takes_bf16_where_it_multiplies_in_it(
+    monkeypatch: pytest.MonkeyPatch, amx: int, avx: int, wanted: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bool(avx))
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: bool(amx))
+    assert resolve_precision("auto", CPU) == wanted
+
+
+@pytest.mark.parametrize(("has", "wanted"), [(True, "bf16"), (False, "fp16")])
+def test_a_gpu_without_bf16_takes_fp16(
+    monkeypatch: pytest.MonkeyPatch, has: bool, wanted: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: has)
+    assert resolve_precision("auto", GPU) == wanted
+
+
+def test_long_runs_on_a_cpu_are_compiled_where_there_is_a_compiler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: "/usr/bin/c++" if name == "c++" else None)
+    assert resolve_compile("auto", CPU, 2 * WORTH_COMPILING_FLOPS)
+    assert not resolve_compile("auto", CPU, WORTH_COMPILING_FLOPS / 2)
+    assert resolve_compile("on", CPU, 1.0) and not resolve_compile("off", CPU, 1e20)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert not resolve_compile("auto", CPU, 2 * WORTH_COMPILING_FLOPS)
+    with pytest.raises(ConfigError, match="needs a C\\+\\+ compiler"):
+        resolve_compile("on", CPU, 1.0)
+
+
+def test_gpus_always_compile_unless_told_otherwise() -> None:
+    assert resolve_compile("auto", GPU, 1.0) and not resolve_compile("off", GPU, 1e20)
+
+
+def test_without_a_gpu_the_cpu_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert training_device(3) == CPU
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert training_device(3) == torch.device("cuda", 3)
+
+
+@given(st.lists(st.booleans(), max_size=200), st.integers(1, 20), st.data())
+def test_scale_follows_torchs_and_goes_on_from_its_state(
+    overflows: list[bool], growth_steps: int, data: Any
+) -> None:
+    ours, theirs, quiet = LossScale(2.0**6, growth_steps), 2.0**6, 0
+    turn = data.draw(st.integers(0, len(overflows)))
+    for number, overflowed in enumerate(overflows):
+        if number == turn:
+            state, ours = ours.state(), LossScale(1.0, growth_steps)
+            ours.load(state)
+        ours.update(overflowed=overflowed)
+        quiet = 0 if overflowed else quiet + 1  # as `torch.amp.GradScaler` documents it
+        theirs = theirs / 2 if overflowed else theirs * (2 if quiet == growth_steps else 1)
+        quiet %= growth_steps
+        theirs = max(theirs, 1.0)
+        assert ours.value == theirs
