@@ -1,127 +1,482 @@
-"""Pretraining: it learns, it resumes bit for bit, and the world can open what it made."""
+"""Pretraining: it learns what it is told to, as long as it is told to, and the world can open it."""
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from dilmac.core import ConfigError, DilmacError, InputError, open_artifact, read_events
-from dilmac.training import PretrainConfig, pretrain
-from killing import has_steps, kill_dilmac_when, run_dilmac
+from dilmac.core import (
+    ArtifactError,
+    ConfigError,
+    DilmacError,
+    InputError,
+    open_artifact,
+    read_events,
+)
+from dilmac.training import PretrainConfig, budget, loop, pretrain
+from dilmac.training.loop import StepResult
+from small_runs import (
+    StoppedError,
+    heldout,
+    little_corpus,
+    losses,
+    same_bits,
+    small,
+    steps,
+    stop_at,
+    weights,
+)
 
 
-def small(corpus: Path, tokenizer: Path, out: Path, **settings: object) -> PretrainConfig:
-    values = {
-        "corpus": corpus,
-        "tokenizer": tokenizer,
-        "out": out,
-        "preset": "tiny",
-        "tokens": 20_480,
-        "batch_tokens": 1024,
-        "eval_bytes": 2000,
-        "sample_prompts": ("Bir gün",),
-        **settings,
-    }
-    return PretrainConfig.model_validate(values)
+@pytest.fixture(scope="module")
+def tales(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return little_corpus(tmp_path_factory.mktemp("tales"))
+
+
+def figures(config: PretrainConfig) -> dict[str, Any]:
+    return pretrain(config).figures
 
 
 def test_loss_and_held_out_bits_fall(tiny_model: Path) -> None:
-    events = read_events(tiny_model / "events.jsonl")
-    losses = [event["loss"] for event in events if event["event"] == "step"]
-    held_out = [event["bits_per_byte"] for event in events if event["event"] == "heldout"]
-    assert sum(losses[-5:]) < sum(losses[:5]) - 2
-    assert held_out[-1] < held_out[0] - 0.3
-    figures = open_artifact(tiny_model, "model").figures
-    assert figures["heldout_bits_per_byte"] > 0
-    assert set(figures["samples"]) == {"Bir gün", "Türkiye'nin", "Sabah erkenden"}
+    course = losses(tiny_model)
+    measured = [bits for _, bits in heldout(tiny_model)]
+    assert sum(course[-5:]) < sum(course[:5]) - 2
+    assert measured[-1] < measured[0] - 0.3
+    found = open_artifact(tiny_model, "model").figures
+    assert found["heldout_bits_per_byte"] > 0
+    assert set(found["samples"]) == {"Bir gün", "Türkiye'nin", "Sabah erkenden"}
+    assert found["steps"] == len(course) == 59 and found["steps_skipped"] == 0
+    assert found["tokens_trained"] == 59 * 1024
 
 
 def test_folder_opens_in_transformers(tiny_model: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(tiny_model)
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     ids = tokenizer("Çocuklar okula gitti.", return_tensors="pt").input_ids
-    assert type(model).__name__ == "LlamaForCausalLM"
+    assert type(model).__name__ == "LlamaForCausalLM" and model.dtype == torch.float32
     assert model(input_ids=ids).logits.shape == (1, ids.shape[1], len(tokenizer))
-    assert not list(tiny_model.glob("checkpoints*")) and not (tiny_model / "tokens").exists()
+    config = json.loads((tiny_model / "config.json").read_text())
+    assert config["architectures"] == ["LlamaForCausalLM"] and "auto_map" not in config
+
+
+def test_nothing_of_the_run_stays_in_the_folder(tiny_model: Path) -> None:
+    names = {path.name for path in tiny_model.iterdir()}
+    assert not names & {"checkpoints", "tokens", "plan.json", "request.json"}
+    assert {"events.jsonl", "curves.html", "README.md", "model.safetensors"} <= names
+    assert not {path.suffix for path in tiny_model.iterdir()} & {".bin", ".pt", ".pth", ".pkl"}
+
+
+def test_step_events_say_how_it_goes(tiny_model: Path) -> None:
+    step = next(e for e in read_events(tiny_model / "events.jsonl") if e["event"] == "step")
+    names = {"loss", "bits_per_byte", "grad_norm", "rate", "tokens_per_second", "mfu"}
+    assert names | {"memory_bytes", "tokens"} <= step.keys()
 
 
 def test_same_command_gives_the_same_bytes(
-    sample_corpus: Path, sample_tokenizer: Path, tmp_path: Path
+    tales: Path, sample_tokenizer: Path, tmp_path: Path
 ) -> None:
-    made = [
-        pretrain(small(sample_corpus, sample_tokenizer, tmp_path / name)) for name in ("a", "b")
-    ]
-    assert made[0].manifest.digest == made[1].manifest.digest
-    assert made[0].figures == made[1].figures
+    settings = {"tokens": 2000, "sample_prompts": ("Bir gün",)}
+    one, two = (
+        pretrain(small(tales, sample_tokenizer, tmp_path / name, **settings)) for name in "ab"
+    )
+    assert one.manifest.files["model.safetensors"] == two.manifest.files["model.safetensors"]
+    assert one.figures == two.figures and one.figures["samples"]["Bir gün"].strip()
 
 
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
 def test_accumulation_changes_nothing(
-    sample_corpus: Path, sample_tokenizer: Path, tmp_path: Path
+    optimizer: str, tales: Path, sample_tokenizer: Path, tmp_path: Path
 ) -> None:
-    def losses(name: str, micro: int) -> list[float]:
-        config = small(
-            sample_corpus,
-            sample_tokenizer,
-            tmp_path / name,
-            tokens=6000,
-            micro_batch_tokens=micro,
-            precision="fp32",
+    def course(name: str, micro: int) -> list[float]:
+        settings = {"tokens": 3000, "micro_batch_tokens": micro, "optimizer": optimizer}
+        return losses(pretrain(small(tales, sample_tokenizer, tmp_path / name, **settings)).path)
+
+    whole = course("whole", 8192)
+    assert len(whole) == 6
+    # Two windows, two windows … and one at a time.
+    assert course("halves", 256) == pytest.approx(whole, abs=1e-5)
+    assert course("parts", 128) == pytest.approx(whole, abs=1e-5)
+
+
+def test_gradient_checkpointing_changes_nothing(
+    tales: Path, sample_tokenizer: Path, tmp_path: Path
+) -> None:
+    settings = {"tokens": 2000, "packing": "best-fit", "mask_documents": True}
+    made = [
+        pretrain(
+            small(
+                tales, sample_tokenizer, tmp_path / str(on), **settings, gradient_checkpointing=on
+            )
         )
-        events = read_events(pretrain(config).path / "events.jsonl")
-        return [event["loss"] for event in events if event["event"] == "step"]
+        for on in (False, True)
+    ]
+    assert losses(made[1].path) == pytest.approx(losses(made[0].path), abs=1e-5)
+    one, two = (AutoModelForCausalLM.from_pretrained(run.path).config for run in made)
+    assert one.to_dict() == two.to_dict() | {"_name_or_path": one.to_dict()["_name_or_path"]}
 
-    assert losses("whole", 8192) == pytest.approx(losses("parts", 128), abs=1e-5)
+
+def test_budgets_are_steps(tales: Path, sample_tokenizer: Path, tmp_path: Path) -> None:
+    def found(name: str, **settings: object) -> dict[str, Any]:
+        more = {"tokens": None, "eval_bytes": 100, "batch_tokens": 1024, **settings}
+        return figures(small(tales, sample_tokenizer, tmp_path / name, **more))
+
+    assert found("tokens", tokens="4k")["steps"] == 4
+    epoch = found("epoch", epochs=1)
+    assert epoch["steps"] == -(-epoch["text_tokens"] // 1024)
+    assert epoch["epochs"] == pytest.approx(1, abs=0.13)
+    half = found("half", epochs=0.5, tokens="2M")
+    assert half["steps"] == -(-epoch["text_tokens"] // 2048)
 
 
-def test_killed_and_repeated_gives_the_bytes_of_an_undisturbed_run(
-    sample_corpus: Path, sample_tokenizer: Path, tmp_path: Path
+def test_without_a_budget_a_run_ends_after_four_passes_or_twenty_tokens_a_parameter(
+    tales: Path, sample_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def flags(out: Path) -> list[str]:
-        places = ["--corpus", str(sample_corpus), "--tokenizer", str(sample_tokenizer)]
-        budget = ["--tokens", "81920", "--batch-tokens", "1024", "--checkpoint-steps", "7"]
-        sizes = ["--preset", "tiny", "--eval-bytes", "2000", "--eval-steps", "20"]
-        return ["pretrain", *places, *budget, *sizes, "--out", str(out)]
+    from dilmac.training import run as module
 
-    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
-    assert run_dilmac(*flags(undisturbed)).returncode == 0
-    events = tmp_path / ".killed.partial" / "events.jsonl"
-    assert kill_dilmac_when(lambda: has_steps(events, 24), *flags(killed))
-    assert not killed.exists()
-    again = run_dilmac(*flags(killed))
-    assert again.returncode == 0 and "going on at step" in again.stderr
-    ours, theirs = open_artifact(killed), open_artifact(undisturbed)
-    assert ours.manifest.digest == theirs.manifest.digest
-    assert ours.figures == theirs.figures
-    steps = [e["step"] for e in read_events(killed / "events.jsonl") if e["event"] == "step"]
-    assert steps == list(range(1, 81))
+    config = small(tales, sample_tokenizer, tmp_path / "m", tokens=None, batch_tokens=4096)
+    found = figures(config)
+    assert found["epochs"] == pytest.approx(4, abs=0.4)
+    monkeypatch.setattr(module, "TOKENS_PER_PARAMETER", 0.05)
+    config = config.model_copy(update={"out": tmp_path / "few"})
+    assert figures(config)["tokens_trained"] == pytest.approx(0.05 * found["parameters"], abs=4096)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(
-    sample_corpus: Path, sample_tokenizer: Path, tmp_path: Path
+@pytest.fixture
+def even_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps of a tenth of a second, whatever the machine is busy with."""
+    decide = budget.HoursBudget.decide
+
+    def even(self: Any, seconds: list[float], spent: float, *rest: float, **named: int) -> int:
+        return decide(self, [0.1] * len(seconds), 10.0, *rest, **named)
+
+    monkeypatch.setattr(budget.HoursBudget, "decide", even)
+
+
+def test_hours_become_steps_once_and_a_resumed_run_keeps_them(
+    even_clock: None,
+    tales: Path,
+    sample_tokenizer: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    config = small(sample_corpus, sample_tokenizer, tmp_path / "m", learning_rate=1e38)
-    with pytest.raises(DilmacError, match="not finite"):
+    settings = {"tokens": None, "hours": "12.5s", "checkpoint_steps": 5, "batch_tokens": 128}
+    config = small(tales, sample_tokenizer, tmp_path / "m", **settings)
+    plan = tmp_path / ".m.partial" / "plan.json"
+    with monkeypatch.context() as patch:
+        # The trial's steps count from 0, too.
+        stop_at(patch, [18])
+        with pytest.raises(StoppedError):
+            pretrain(config)
+    decided = json.loads(plan.read_text())
+    assert decided["num_steps"] == 23  # (12.5 s - 10 s) · 0.95 / 0.1 s
+    assert len(decided["trial_seconds"]) == 12
+    monkeypatch.setattr(budget.HoursBudget, "decide", None)  # never asked again
+    made = pretrain(config)
+    assert made.figures["steps"] == 23 == len(steps(made.path))
+    # The run begins anew after its trial: it is the run that was told its number of steps.
+    told = small(tales, sample_tokenizer, tmp_path / "told", tokens=23 * 128, batch_tokens=128)
+    assert same_bits(pretrain(told).path, made.path)
+
+
+def test_of_hours_and_tokens_the_smaller_counts(
+    even_clock: None, tales: Path, sample_tokenizer: Path, tmp_path: Path
+) -> None:
+    settings = {"tokens": 300, "hours": "1h", "batch_tokens": 128}
+    assert figures(small(tales, sample_tokenizer, tmp_path / "m", **settings))["steps"] == 3
+
+
+def test_hours_that_hold_no_more_than_the_trial_are_refused(
+    tales: Path, sample_tokenizer: Path, tmp_path: Path
+) -> None:
+    config = small(tales, sample_tokenizer, tmp_path / "m", tokens=None, hours="0.01s")
+    with pytest.raises(ConfigError, match="--hours: .* hold no more steps than the 12"):
         pretrain(config)
+
+
+def test_a_skipped_step_leaves_the_weights_and_is_counted(
+    tales: Path, sample_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute, seen = loop._loss_and_gradients, {}
+
+    def spiked(run: Any, step: int) -> StepResult:
+        seen[step] = run.model.model.norm.weight.detach().clone(), run.optimizers
+        result = compute(run, step)
+        return StepResult(float("nan"), result.norm) if step == 3 else result
+
+    monkeypatch.setattr(loop, "_loss_and_gradients", spiked)
+    made = pretrain(small(tales, sample_tokenizer, tmp_path / "m", tokens=7 * 512))
+    assert torch.equal(seen[3][0], seen[4][0]) and not torch.equal(seen[4][0], seen[5][0])
+    assert made.figures["steps_skipped"] == 1
+    assert [event["step"] for event in steps(made.path)] == [1, 2, 3, 5, 6, 7]
+    skipped = [e for e in read_events(made.path / "events.jsonl") if e["event"] == "skipped"]
+    assert [(event["step"], event["reason"]) for event in skipped] == [
+        (4, "loss is not finite (nan)")
+    ]
+
+
+@pytest.mark.parametrize(("guard", "wanted"), [(True, 1), (False, 0)])
+def test_the_guard_can_be_told_to_leave_outliers_in(
+    guard: bool,
+    wanted: int,
+    tales: Path,
+    sample_tokenizer: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compute = loop._loss_and_gradients
+
+    def spiked(run: Any, step: int) -> StepResult:
+        run.guard.warmup = 3
+        result = compute(run, step)
+        return StepResult(result.loss + 40, result.norm) if step == 5 else result
+
+    monkeypatch.setattr(loop, "_loss_and_gradients", spiked)
+    config = small(tales, sample_tokenizer, tmp_path / "m", tokens=7 * 512, spike_guard=guard)
+    assert figures(config)["steps_skipped"] == wanted
+
+
+def test_gradients_are_clipped_to_the_norm(
+    tales: Path, sample_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dilmac.training.optimize import Optimizers
+
+    norms: list[float] = []
+    step = Optimizers.step
+
+    def watched(self: Optimizers, rate: float) -> None:
+        own = [p.grad for part in self.parts for g in part.param_groups for p in g["params"]]
+        norms.append(float(torch.nn.utils.get_total_norm(own)))
+        step(self, rate)
+
+    monkeypatch.setattr(Optimizers, "step", watched)
+    made = pretrain(small(tales, sample_tokenizer, tmp_path / "a", tokens=1500, clip_norm=0.3))
+    told = [event["grad_norm"] for event in steps(made.path)]
+    assert min(told) > 0.3 and norms == pytest.approx([0.3] * 3, rel=1e-3)
+    norms.clear()
+    pretrain(small(tales, sample_tokenizer, tmp_path / "b", tokens=1500, clip_norm=0))
+    assert norms[0] == pytest.approx(told[0], rel=1e-5)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_its_checkpoint(
+    tales: Path, sample_tokenizer: Path, tmp_path: Path
+) -> None:
+    settings = {"learning_rate": 1e30, "tokens": 20_480, "checkpoint_steps": 1}
+    with pytest.raises(DilmacError, match="loss runs away.*not finite") as raised:
+        pretrain(small(tales, sample_tokenizer, tmp_path / "m", **settings))
+    assert "--learning-rate" in str(raised.value)
+    assert not (tmp_path / "m").exists()
+    kept = list((tmp_path / ".m.partial" / "checkpoints").iterdir())
+    assert [path.name[:5] for path in kept] == ["step-"]
+
+
+def test_out_of_memory_says_what_to_lower_to_what(
+    tales: Path, sample_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute = loop._loss_and_gradients
+
+    def full(run: Any, step: int) -> StepResult:
+        if run.micro_batch_size * run.windows.context > 256:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return compute(run, step)
+
+    monkeypatch.setattr(loop, "_loss_and_gradients", full)
+    config = small(tales, sample_tokenizer, tmp_path / "m", tokens=1500)
+    with pytest.raises(DilmacError, match="out of memory with 512 tokens") as raised:
+        pretrain(config)
+    advice = re.search(r"--micro-batch-tokens (\d+) \(now 512\)", str(raised.value))
+    assert advice and int(advice[1]) == 256
+    # The advice is followed without beginning anew.
+    made = pretrain(config.model_copy(update={"micro_batch_tokens": int(advice[1])}))
+    assert made.figures["steps"] == 3
+
+
+def test_other_faults_are_no_memory_faults(
+    tales: Path, sample_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> StepResult:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(loop, "_loss_and_gradients", broken)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        pretrain(small(tales, sample_tokenizer, tmp_path / "m"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault", "message"),
+    [
+        ({"preset": "huge"}, ConfigError, "unknown preset"),
+        ({"context": 1 << 20}, InputError, "do not fill one window"),
+        ({"tokenizer": None}, ConfigError, "--tokenizer: no tokenizer"),
+        ({"corpus": Path("nowhere")}, InputError, "no such folder"),
+        ({"precision": "fp16"}, ConfigError, "fp16 is for GPUs"),
+        ({"params": "1k"}, ConfigError, "--params"),
+        ({"source_weights": {"nobody": 2.0}}, ConfigError, "no corpus has a source 'nobody'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(  # noqa: PLR0917
+    settings: dict[str, Any],
+    fault: type[DilmacError],
+    message: str,
+    tales: Path,
+    sample_tokenizer: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(fault, match=message):
+        pretrain(small(tales, sample_tokenizer, tmp_path / "m").model_copy(update=settings))
     assert not (tmp_path / "m").exists()
 
 
-def test_what_does_not_fit_is_refused(
+def test_a_model_comes_with_its_own_tokenizer(
+    tales: Path, sample_tokenizer: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="--tokenizer: a model has its own tokenizer"):
+        pretrain(small(tales, sample_tokenizer, tmp_path / "m", model=tiny_model))
+
+
+def test_tokens_out_of_the_models_range_are_refused(
+    tales: Path, sample_tokenizer: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    from transformers import AutoModelForCausalLM, LlamaForCausalLM
+
+    from dilmac.models import save_model
+    from dilmac.tokenizer import copy_tokenizer
+
+    config = AutoModelForCausalLM.from_pretrained(tiny_model).config
+    config.vocab_size = 1000  # of a tokenizer of 1,024 rows
+    save_model(LlamaForCausalLM(config), tmp_path / "narrow")
+    copy_tokenizer(sample_tokenizer, tmp_path / "narrow")
+    with pytest.raises(InputError, match=r"1,?024|1,?000"):
+        pretrain(small(tales, None, tmp_path / "m", model=tmp_path / "narrow"))
+
+
+def test_tokens_of_another_tokenizer_are_refused(
+    tales: Path, sample_corpus: Path, sample_tokenizer: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "tokens"
+    pretrain(small(tales, sample_tokenizer, tmp_path / "a", tokens=500, tokens_folder=folder))
+    assert (folder / "index.json").is_file() or list(folder.glob("*.json"))
+    with pytest.raises(ArtifactError, match="made with another corpora"):
+        pretrain(small(sample_corpus, sample_tokenizer, tmp_path / "b", tokens_folder=folder))
+
+
+def test_the_place_of_the_tokens_is_no_setting_of_the_result(
+    tales: Path, sample_tokenizer: Path, tmp_path: Path
+) -> None:
+    config = small(tales, sample_tokenizer, tmp_path / "m", tokens=500)
+    made = pretrain(config)
+    elsewhere = config.model_copy(update={"tokens_folder": tmp_path / "tokens"})
+    assert pretrain(elsewhere).manifest.digest == made.manifest.digest
+    assert "tokens_folder" not in made.manifest.config
+
+
+def test_training_goes_on_from_a_model_with_a_longer_context(
+    tales: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    settings = {"model": tiny_model, "tokens": 2048, "learning_rate": 1e-5, "context": 256}
+    made = pretrain(small(tales, None, tmp_path / "m", **settings))
+    began = losses(made.path)[0]
+    assert began < 5.5  # not the 6.9 of a new model
+    config = json.loads((made.path / "config.json").read_text())
+    assert config["max_position_embeddings"] == 256
+    assert config["hidden_size"] == 64
+    near = weights(tiny_model)
+    for name, tensor in weights(made.path).items():
+        torch.testing.assert_close(tensor, near[name], rtol=0, atol=1e-3)
+    assert not same_bits(made.path, tiny_model)
+
+
+def test_params_choose_the_shape(tales: Path, sample_tokenizer: Path, tmp_path: Path) -> None:
+    config = small(
+        tales, sample_tokenizer, tmp_path / "m", params="400k", tokens=128, batch_tokens=128
+    )
+    assert figures(config)["parameters"] == pytest.approx(400_000, rel=0.1)
+
+
+def test_bf16_halves_the_file_and_the_figures_are_those_of_what_is_saved(
+    tales: Path, sample_tokenizer: Path, tmp_path: Path
+) -> None:
+    from dilmac.evaluate import Bits
+    from dilmac.models import load_model
+    from dilmac.tokenizer import Tokenizer
+    from dilmac.training.heldout import HeldOut
+
+    made = {
+        kind: pretrain(
+            small(tales, sample_tokenizer, tmp_path / kind, tokens=1500, save_precision=kind)
+        )
+        for kind in ("fp32", "bf16")
+    }
+    full, half = weights(made["fp32"].path), weights(made["bf16"].path)
+    assert {tensor.dtype for tensor in half.values()} == {torch.bfloat16}
+    assert all(torch.equal(half[name], tensor.bfloat16()) for name, tensor in full.items())
+    config = json.loads((made["bf16"].path / "config.json").read_text())
+    assert "bfloat16" in (config.get("dtype"), config.get("torch_dtype"))
+    heldout_text = HeldOut(tales, Tokenizer(sample_tokenizer))
+    by_source = heldout_text.bits_by_source(load_model(made["bf16"].path))
+    measured = round(sum(by_source.values(), Bits()).per_byte, 4)
+    assert made["bf16"].figures["heldout_bits_per_byte"] == measured
+
+
+def test_scalars_for_tensorboard_on_request(
+    tales: Path, sample_tokenizer: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    made = pretrain(
+        small(tales, sample_tokenizer, tmp_path / "m", tokens=1500, log_to="tensorboard")
+    )
+    log = EventAccumulator(str(made.path / "tensorboard"))
+    log.Reload()
+    found = [(point.step, point.value) for point in log.Scalars("train/loss")]
+    assert found == [(e["step"], pytest.approx(e["loss"])) for e in steps(made.path)]
+
+
+def test_last_checkpoints_are_kept_while_the_run_goes_on(
+    tales: Path, sample_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_at(monkeypatch, [8])
+    settings = {"checkpoint_steps": 2, "keep_checkpoints": 3}
+    with pytest.raises(StoppedError):
+        pretrain(small(tales, sample_tokenizer, tmp_path / "m", **settings))
+    kept = (tmp_path / ".m.partial" / "checkpoints").iterdir()
+    assert sorted(int(path.name[5:]) for path in kept) == [4, 6, 8]
+
+
+def test_a_run_that_diverges_is_told(
+    tales: Path, sample_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dilmac.training.spikes import DivergenceWatch
+
+    compute = loop._loss_and_gradients
+
+    def rising(run: Any, step: int) -> StepResult:
+        if step == 0:
+            run.watch = DivergenceWatch(smooth_steps=3, patience=2)
+        return StepResult(2.0 if step < 5 else 4.0, compute(run, step).norm)
+
+    monkeypatch.setattr(loop, "_loss_and_gradients", rising)
+    made = pretrain(small(tales, sample_tokenizer, tmp_path / "m", tokens=14 * 512))
+    warned = [e for e in read_events(made.path / "events.jsonl") if e["event"] == "warning"]
+    assert len(warned) == 1 and "rising" in warned[0]["text"]
+
+
+@pytest.mark.slow
+def test_every_fault_ends_the_command_with_two_and_no_traceback(
     sample_corpus: Path, sample_tokenizer: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="unknown preset"):
-        pretrain(small(sample_corpus, sample_tokenizer, tmp_path / "m", preset="huge"))
-    with pytest.raises(InputError, match="no such folder"):
-        pretrain(small(tmp_path / "nowhere", sample_tokenizer, tmp_path / "m"))
-    with pytest.raises(InputError, match="do not fill one window"):
-        pretrain(small(sample_corpus, sample_tokenizer, tmp_path / "m", context=1 << 20))
+    from killing import run_dilmac
 
-
-def test_weights_are_plain_safetensors(tiny_model: Path) -> None:
-    config = json.loads((tiny_model / "config.json").read_text())
-    assert config["architectures"] == ["LlamaForCausalLM"] and "auto_map" not in config
-    suffixes = {path.suffix for path in tiny_model.iterdir()}
-    assert not suffixes & {".bin", ".pt", ".pth", ".pkl"}
-    model = AutoModelForCausalLM.from_pretrained(tiny_model)
-    assert model.dtype == torch.float32
+    places = ["--corpus", str(sample_corpus), "--tokenizer", str(sample_tokenizer)]
+    places += ["--out", str(tmp_path / "m"), "--tokens", "3000"]
+    for more in (["--preset", "huge"], ["--context", "1000000"], ["--learning-rate", "1e30"]):
+        preset = [] if "--preset" in more else ["--preset", "tiny"]
+        ended = run_dilmac("pretrain", *places, *preset, *more, "--force")
+        assert ended.returncode == 2, ended.stderr
+        assert "error: " in ended.stderr and "Traceback" not in ended.stderr

@@ -57,8 +57,8 @@ def require_near(ours: Path, theirs: Path, num_steps: int) -> None:
 def variants(num: int) -> list[dict[str, Any]]:
     """Every way to train in two processes, the most different ones first."""
     ways = [
-        {"parallel": "fsdp", "optimizer": "muon", "params": None},
-        {"parallel": "ddp", "optimizer": "adamw", "params": None, "micro_batch_tokens": 128},
+        {"parallel": "fsdp", "optimizer": "muon"},
+        {"parallel": "ddp", "optimizer": "adamw", "micro_batch_tokens": 128},
     ]
     for parallel, optimizer, packing, micro in product(
         ("ddp", "fsdp"), ("muon", "adamw"), ("concat", "best-fit"), (8192, 128)
@@ -136,6 +136,7 @@ def untied(
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
 def test_a_run_goes_on_from_one_process_to_two_and_back(
+    *,
     parallel: str,
     optimizer: str,
     sample_corpus: Path,

@@ -34,7 +34,7 @@ class PretrainConfig(StageConfig):
         description="how often a pass reads a source, by name: 0.5 half of it, 2 all of it twice",
     )
     tokenizer: Path | None = Field(
-        None, description="tokenizer folder; with --model that model's own"
+        None, description="tokenizer folder, or tr32k or tr64k; with --model that model's own"
     )
     model: Path | None = Field(
         None, description="model folder or name to go on training; its shape and tokenizer are used"

@@ -23,7 +23,7 @@ from dilmac.core import (
 from dilmac.evaluate import Bits
 from dilmac.explore import write_curves
 from dilmac.models import preset_named, save_model, with_model_folder, write_model_card
-from dilmac.tokenizer import copy_tokenizer
+from dilmac.tokenizer import copy_tokenizer, pretrained_names, pretrained_path
 from dilmac.training.budget import HoursBudget
 from dilmac.training.config import PretrainConfig
 from dilmac.training.heldout import continuations
@@ -76,17 +76,23 @@ def _checked(config: PretrainConfig) -> PretrainConfig:
     for corpus in config.corpora:
         open_artifact(corpus, "corpus")
     preset_named(config.preset)
-    if config.model is None and config.tokenizer is None:
-        raise ConfigError(
-            "no tokenizer", where="--tokenizer", mend="give one, or --model to go on training"
-        )
     if config.model is None:
-        return config
+        if config.tokenizer is None:
+            raise ConfigError(
+                "no tokenizer", where="--tokenizer", mend="give one, or --model to go on training"
+            )
+        return config.model_copy(update={"tokenizer": _tokenizer_folder(config.tokenizer)})
     if config.tokenizer is not None:
         raise ConfigError(
             "a model has its own tokenizer", where="--tokenizer", mend="leave it out, or --model"
         )
     return with_model_folder(config)
+
+
+def _tokenizer_folder(tokenizer: Path) -> Path:
+    """The folder; or of one that ships, by its name, where nothing of that name lies."""
+    is_name = str(tokenizer) in pretrained_names() and not tokenizer.exists()
+    return pretrained_path(str(tokenizer)) if is_name else tokenizer
 
 
 def _follow(config: PretrainConfig, ranks: Ranks, started: float) -> Artifact:
