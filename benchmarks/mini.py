@@ -275,10 +275,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("build/mini"))
     parser.add_argument("--smoke", action="store_true", help="rehearsal: tiny, no figures to keep")
     add_child_flags(parser)
-    chosen = parser.parse_args()
-    if not (chosen.smoke or chosen.child) and not (chosen.model and chosen.corpus):
-        parser.error("give --model and --corpus, or --smoke")
-    return chosen
+    return parser.parse_args()
 
 
 def rehearse(chosen: argparse.Namespace) -> None:
@@ -309,6 +306,9 @@ def rehearse(chosen: argparse.Namespace) -> None:
 def main() -> None:
     chosen = parse()
     if answer(chosen, measure):
+        return
+    if not (chosen.smoke or (chosen.model and chosen.corpus)):
+        print("needs a model and the corpora of its training: --model DIR --corpus DIR …")
         return
     print(heading("python benchmarks/mini.py"))
     chosen.work.mkdir(parents=True, exist_ok=True)

@@ -32,6 +32,7 @@ def small(corpus: Path, tokenizer: Path | None, out: Path, **settings: object) -
         "eval_bytes": 500,
         "sample_prompts": (),
         "precision": "fp32",
+        "compile": "off",
         **settings,
     }
     return PretrainConfig.model_validate(values)

@@ -177,9 +177,9 @@ def train_baseline(settings: Figures) -> Figures:
     checkpoints = out.with_name(f".{out.name}.checkpoints")
     context = settings["context"]
     rows = max(1, settings["batch_tokens"] // context)
-    log = LossLog(shows=True)
+    model = new_model(settings["model_config"], SEED)
     trainer = Trainer(
-        model=new_model(settings["model_config"], SEED),
+        model=model,
         args=arguments_for(
             settings,
             checkpoints,
@@ -192,14 +192,12 @@ def train_baseline(settings: Figures) -> Figures:
         train_dataset=Rows(
             open_tokens(Path(settings["tokens"])), context, settings["steps"] * rows, SEED
         ),
-        callbacks=[log],
+        callbacks=[LossLog(shows=True)],
     )
     last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
     trainer.train(resume_from_checkpoint=last)
     partial = out.with_name(f".{out.name}.partial")
-    trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False).save_pretrained(
-        partial
-    )
+    model.save_pretrained(partial)
     copy_tokenizer(Path(settings["tokenizer"]), partial)
     partial.rename(out)
     shutil.rmtree(checkpoints, ignore_errors=True)

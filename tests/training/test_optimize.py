@@ -60,7 +60,8 @@ def test_a_muon_step_turns_all_directions_alike_at_adamws_size() -> None:
     by = optimizers(llama, "muon", decay=0.0)
     matrix = llama.model.layers[0].mlp.up_proj.weight
     before = matrix.detach().clone()
-    learn(llama, by, seed=1, rate=1e-2)
+    matrix.grad = torch.randn_like(matrix)
+    by.step(1e-2)
     moved = (matrix.detach() - before) / 1e-2
     values = torch.linalg.svdvals(moved) / (0.2 * max(moved.shape) ** 0.5)
     assert values.min() > 0.5 and values.max() < 1.3

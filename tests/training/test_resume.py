@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +32,7 @@ from small_runs import (
 
 # 40 steps; an epoch of the little corpus is some fifteen.
 SETTINGS: dict[str, Any] = {"context": 64, "tokens": 40 * 512, "checkpoint_steps": 6}
-SETTINGS |= {"eval_steps": 8, "compile": "off"}
+SETTINGS |= {"eval_steps": 8}
 VARIANTS: dict[str, dict[str, Any]] = {
     "muon": {"optimizer": "muon"},
     "adamw, wsd, accumulated": {
@@ -75,7 +76,7 @@ def test_stopped_at_steps_and_repeated_equals_an_undisturbed_run(
 ) -> None:
     settings = SETTINGS | VARIANTS[variant]
     undisturbed = pretrain(small(tales, sample_tokenizer, tmp_path / "whole", **settings))
-    assert undisturbed.figures["epochs"] > 2
+    assert undisturbed.figures["epochs"] > 1.5
     config = small(tales, sample_tokenizer, tmp_path / "stopped", **settings)
     when = [3, 17, 32]  # before the first checkpoint, and in every epoch
     with monkeypatch.context() as patch:
@@ -105,6 +106,8 @@ def killed_run(asked: dict[str, Any], folder: Path) -> subprocess.CompletedProce
 def test_killed_at_eight_random_steps_and_in_checkpoints_equals_an_undisturbed_run(
     variant: str, tales: Path, sample_tokenizer: Path, tmp_path: Path
 ) -> None:
+    if variant == "compiled" and not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        pytest.skip("torch.compile needs a C++ compiler")
     settings = SETTINGS | VARIANTS.get(variant, {"compile": "on"})
     whole, killed = (
         small(tales, sample_tokenizer, tmp_path / name, **settings) for name in ("whole", "killed")

@@ -44,9 +44,10 @@ class Events:
         if not self.path.exists():
             return
         kept = [event for event in read_events(self.path) if event.get("step", 0) <= step]
-        self.path.write_text(
-            "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in kept)
-        )
+        lines = "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in kept)
+        partial = self.path.with_name(f".{self.path.name}.partial")
+        partial.write_text(lines, encoding="utf-8")
+        partial.replace(self.path)  # whole, even if the run is killed now
 
     def write(self, event: str, **values: Any) -> None:
         line = json.dumps(

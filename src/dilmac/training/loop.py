@@ -160,7 +160,8 @@ def _loss_and_gradients(run: Run, step: int) -> StepResult:
     factor = scale * ranks.num_ranks / num_targets
     size = run.micro_batch_size
     parts = [slice(at, at + size) for at in range(0, len(inputs), size)]
-    total = torch.zeros((), dtype=torch.float64, device=device)
+    precise = torch.float32 if device.type == "mps" else torch.float64  # Apple's GPUs lack it
+    total = torch.zeros((), dtype=precise, device=device)
     for number, part in enumerate(parts):
         extra: dict[str, torch.Tensor] = {}
         if batch.documents is not None and batch.positions is not None:
@@ -172,7 +173,7 @@ def _loss_and_gradients(run: Run, step: int) -> StepResult:
         with ranks.without_sync(run.wrapped, last=number == len(parts) - 1):
             loss = run.wrapped(inputs[part].to(device), targets[part].to(device), **extra)
             (loss * factor).backward()
-        total += loss.detach().double()
+        total += loss.detach().to(precise)
     total = ranks.sum(total)
     return _result(run, float(total) / int(num_targets), scale)
 

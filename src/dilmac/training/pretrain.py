@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import PreTrainedModel
 
 from dilmac.core import (
@@ -139,7 +140,9 @@ def _finish(run: Run, model: PreTrainedModel, build: Build, timings: Figures) ->
     if best:
         load_weights(model, best[0], build.path / CHECKPOINTS)
     dtype = DTYPES[config.save_precision]
-    model.to(dtype).float()  # the figures are those of the weights that are saved
+    with torch.no_grad():  # the figures are those of the weights that are saved
+        for parameter in model.parameters():
+            parameter.copy_(parameter.to(dtype))
     figures = _figures(run, model)
     figures["weights_of_step"] = best[1]["step"] if best else run.num_steps
     for prompt, text in figures["samples"].items():

@@ -91,9 +91,9 @@ def load_checkpoint(
     for name, parameter in model.named_parameters():
         parts = {key.split("|")[1]: t for key, t in moments.items() if key.startswith(f"{name}|")}
         if parts:
-            optimizers.set_state(
-                parameter, {key: like(part, parameter) for key, part in parts.items()}
-            )
+            # Copies: a shard that is a view would keep the whole tensor, or the mapped file.
+            state_of = {key: like(part, parameter).clone() for key, part in parts.items()}
+            optimizers.set_state(parameter, state_of)
     return state
 
 
