@@ -12,7 +12,8 @@ stands in the training text all the same. Every text starts after the end-of-tex
 PPMd (variant I) reads all training text once, documents shuffled, then each domain in a copy of its
 own. It wants about 60 bytes of memory for a byte of text and can address 4 GB: what is more than
 about 70 MB makes it cut off its oldest contexts. Low orders need less memory: `--ppmd-orders` gives
-several, and the best by the macro average counts. It reads about 1 MB/s: minutes for an order.
+several, and the best by the macro average counts. It reads 4 MB a second at first and less as its
+memory fills: some minutes for an order.
 
 The Trainer's model has the same config, tokenizer, tokens, batch and context; AdamW at `--rate`
 (0.001 to 0.003 is usual; try some), cosine to zero after 5 % of warm-up, bf16, compiled. It is

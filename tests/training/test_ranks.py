@@ -16,7 +16,7 @@ from dilmac.core import ConfigError, open_artifact
 from dilmac.training import PretrainConfig, pretrain
 from dilmac.training.ranks import Ranks, like, whole
 from killing import TIMEOUT_SECONDS
-from small_runs import StoppedError, heldout, losses, small, stop_at, weights
+from small_runs import StoppedError, heldout, losses, small, steps, stop_at, weights
 
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
@@ -42,11 +42,17 @@ def run_in_two(configs: list[PretrainConfig], folder: Path) -> None:
     assert ended.returncode == 0, ended.stderr[-4000:]
 
 
+def norms(folder: Path) -> list[float]:
+    return [event["grad_norm"] for event in steps(folder)]
+
+
 def require_near(ours: Path, theirs: Path, num_steps: int) -> None:
     """The losses of one process within 1e-5, and its weights nearly."""
     found, wanted = losses(ours), losses(theirs)
     assert len(found) == num_steps
     assert found == pytest.approx(wanted, abs=1e-5)
+    # AdamW and Muon hardly see gradients of twice the size; their norm tells.
+    assert norms(ours) == pytest.approx(norms(theirs), rel=1e-4)
     assert dict(heldout(ours)) == pytest.approx(dict(heldout(theirs)), abs=2e-4)
     one, two = weights(ours), weights(theirs)
     assert one.keys() == two.keys()

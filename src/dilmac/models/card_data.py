@@ -34,6 +34,7 @@ says that they may be used or passed on."""
 NONE_TEXT = (
     "Nothing records the licenses of the data that were learned here: take them for unknown."
 )
+HELD_OUT_TEXT = "Documents that were held out to measure on are counted here, too."
 CLEAR_TEXT = "No share-alike license and no unknown one is recorded among them."
 BASE_TEXT = "What the base model learned from has licenses of its own, which stand below."
 UNKNOWN_BASE_TEXT = (
@@ -66,7 +67,8 @@ def _sources(sources: tuple[DataSource, ...]) -> str:
     ]
     more = len(sources) - len(rows)
     rest = f"\n\nand {more:,} more sources." if more > 0 else ""
-    return table(rows, ("source", "documents", "license")) + rest
+    note = f"\n\n{HELD_OUT_TEXT}" if any(source.documents for source in sources) else ""
+    return table(rows, ("source", "documents", "license")) + rest + note
 
 
 def _license_names(source: DataSource) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Self, cast
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor, distribute_tensor
@@ -104,9 +105,13 @@ class Ranks:
             return trained
         if self.parallel == "ddp":
             return DistributedDataParallel(trained)
-        for layer in cast("Any", trained.model.get_decoder()).layers:
-            fully_shard(layer)
-        return fully_shard(trained)
+        mesh = init_device_mesh(self.device.type, (self.num_ranks,))
+        for part in (*cast("Any", trained.model.get_decoder()).layers, trained):
+            fully_shard(part, mesh=mesh)
+            if self.device.type != "cuda":
+                # Asked for a mean, gloo's reduce-scatter gives the sum (pytorch's issue 162338).
+                part.set_force_sum_reduction_for_comms(True)
+        return trained
 
     def without_sync(self, wrapped: nn.Module, *, last: bool) -> AbstractContextManager[Any]:
         """Where gradients only accumulate; they are averaged over the processes at the last."""
