@@ -38,7 +38,13 @@ def test_a_full_disk_is_said_and_nothing_half_made_is_named(
         "corpus": ["corpus", "build", str(bundled_instructions()[0]), "--text-field", "response"],
         "tokenizer": ["tokenizer", "train", "--corpus", corpus, "--vocab-size", "8000"],
         "pretrain": ["pretrain", "--corpus", corpus, "--tokenizer", tokenizer, "--tokens", "3000"],
-        "finetune": ["finetune", "--model", str(tiny_model), "--data", str(bundled_instructions()[0])],
+        "finetune": [
+            "finetune",
+            "--model",
+            str(tiny_model),
+            "--data",
+            str(bundled_instructions()[0]),
+        ],
         "export": ["export", "gguf", "--model", str(tiny_model)],
     }
     (small_disk / "filler").write_bytes(b"x" * 200_000)

@@ -71,7 +71,9 @@ def _print_figures(figures: Figures) -> None:
 
 
 def _show(result: Artifact | Figures, as_json: bool) -> None:
-    """An artifact's place and figures, or figures alone."""
+    """An artifact's place and figures, or figures alone; of torchrun's processes one shows them."""
+    if os.environ.get("RANK", "0") != "0":
+        return
     figures = result.figures if isinstance(result, Artifact) else result
     if console.quiet:
         return
