@@ -79,7 +79,7 @@ class ShardedMuon(torch.optim.Optimizer):  # type: ignore[misc]
     def __init__(self, matrices: list[nn.Parameter], weight_decay: float):
         super().__init__(matrices, {"lr": 0.0, "weight_decay": weight_decay})
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def step(self, closure: Any = None) -> None:
         """Apply the gradients."""
         del closure
