@@ -15,17 +15,23 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from dilmac.training.attention import causal_attention
 from dilmac.training.windows import IGNORED
 
 # Bytes of logits that exist at once, and of those whose gradient is taken at once: a part of a
 # GPU's memory; on a CPU, what is multiplied well, and what stays in the caches meanwhile.
 CHUNK_BYTES = {"cuda": 256 << 20, "cpu": 64 << 20}
 CACHED_BYTES = {"cuda": 256 << 20, "cpu": 4 << 20}
-Core = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+# fp16 has no numbers for most of a softmax over 32,000 rows: there its gradient is kept this much
+# larger. More, and the sums over a chunk's tokens would leave its range at the other end.
+FP16_LIFT = 16.0
+Core = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
 
 
-def loss_and_gradient(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def loss_and_gradient(logits: torch.Tensor, targets: torch.Tensor, lift: float) -> torch.Tensor:
     """Summed cross entropy [nats] of logits `[rows, vocabulary]`, which become its gradient.
+
+    The gradient is `lift` times what it is.
 
     Computed in fp32, whatever the logits' type. Ignored targets count nothing in the sum; the
     gradient of their rows is the caller's to leave out.
@@ -36,13 +42,13 @@ def loss_and_gradient(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tens
     loss = torch.where(counted, -shares.gather(1, places)[:, 0], 0.0).sum()
     shares = shares.exp_()
     shares.scatter_add_(1, places, torch.full_like(places, -1, dtype=torch.float32))
-    logits.copy_(shares)
+    logits.copy_(shares if lift == 1.0 else shares * lift)
     return loss
 
 
 @functools.cache
 def _core(*, compiled: bool) -> Core:
-    return torch.compile(loss_and_gradient) if compiled else loss_and_gradient
+    return torch.compile(loss_and_gradient, dynamic=False) if compiled else loss_and_gradient
 
 
 class ChunkedCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
@@ -58,6 +64,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
         compiled: bool,
     ) -> torch.Tensor:
         """Loss [nats] of hidden `[tokens, width]` on rows `[vocabulary, width]`, in `dtype`."""
+        lift = FP16_LIFT if dtype == torch.float16 else 1.0
         core, device = _core(compiled=compiled), hidden.device.type
         weights, states = rows.to(dtype), hidden.to(dtype)
         size = _rows_within(CHUNK_BYTES, rows.shape[0], dtype, device)
@@ -70,19 +77,21 @@ class ChunkedCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
         ):
             logits = chunk @ weights.t()
             for piece, aim in zip(logits.split(part), aims.split(part), strict=True):
-                total += core(piece, aim)
+                total += core(piece, aim, lift)
             counted = (aims != IGNORED)[:, None].to(dtype)
             torch.mm(logits, weights, out=gradient)
             gradient.mul_(counted)
             rows_gradient += logits.t() @ (chunk * counted)
-        context.save_for_backward(states_gradient.to(hidden.dtype), rows_gradient)
+        context.lift, context.dtype = lift, hidden.dtype
+        context.save_for_backward(states_gradient, rows_gradient)
         return total
 
     @staticmethod
     def backward(context: Any, *gradients: torch.Tensor) -> Any:
-        hidden_gradient, rows_gradient = context.saved_tensors
-        (scale,) = gradients
-        return hidden_gradient * scale, rows_gradient.mul_(scale), None, None, None
+        states_gradient, rows_gradient = context.saved_tensors
+        scale = gradients[0] / context.lift
+        hidden_gradient = (states_gradient * scale).to(context.dtype)
+        return hidden_gradient, rows_gradient.mul_(scale), None, None, None
 
 
 def _rows_within(limits: dict[str, int], width: int, dtype: torch.dtype, device: str) -> int:
@@ -101,7 +110,9 @@ class TrainedModel(nn.Module):  # type: ignore[misc]
         self.model = model
         self.dtype, self.compiled = dtype, compiled
         trunk = model.get_decoder()
-        self._run = cast("nn.Module", torch.compile(trunk) if compiled else trunk).forward
+        self._run = cast(
+            "nn.Module", torch.compile(trunk, dynamic=False) if compiled else trunk
+        ).forward
 
     def forward(
         self,
@@ -115,12 +126,13 @@ class TrainedModel(nn.Module):  # type: ignore[misc]
             input_ids.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32
         ):
             embedded = self.model.get_input_embeddings()(input_ids).to(self.dtype)
-            hidden = self._run(
-                inputs_embeds=embedded,
-                attention_mask=mask,
-                position_ids=positions,
-                use_cache=False,
-            ).last_hidden_state
+            with causal_attention(self.model.config):
+                hidden = self._run(
+                    inputs_embeds=embedded,
+                    attention_mask=mask,
+                    position_ids=positions,
+                    use_cache=False,
+                ).last_hidden_state
         rows = cast("nn.Linear", self.model.get_output_embeddings()).weight
         loss: torch.Tensor = ChunkedCrossEntropy.apply(
             hidden.flatten(0, 1), rows, targets.flatten(), self.dtype, self.compiled
