@@ -12,6 +12,7 @@ from dilmac.core import (
     ArtifactError,
     InputError,
     StageConfig,
+    artifact,
     building,
     input_record,
     open_artifact,
@@ -114,6 +115,60 @@ def test_a_resumable_stage_finds_what_it_left(config: NoteConfig) -> None:
         begin(fail=False, words=9)
     assert begin(fail=False) is True
     assert set(open_artifact(config.out).manifest.files) == {"half.txt"}
+
+
+def begun(config: NoteConfig, *, force: bool = False) -> Artifact:
+    """A stage that can go on, with a folder and a file that it needs only on the way."""
+    inputs = {"source": [config.source]}
+    scratch = ("states", "plan.json")
+    with building("note", config, inputs, force=force, resumable=True, scratch=scratch) as build:
+        if build.done:
+            return build.done
+        (build.path / "states" / "deep").mkdir(parents=True, exist_ok=True)
+        for name in ("plan.json", "note.txt", "states/deep/1", "states/2"):
+            (build.path / name).write_text(name, encoding="utf-8")
+        return build.finish({})
+
+
+def test_what_another_version_left_is_not_thrown_away(
+    config: NoteConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    partial = config.out.with_name(".note.partial")
+    with monkeypatch.context() as patch:
+        patch.setattr(artifact, "_replace_folder", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            begun(config)
+    monkeypatch.setattr(artifact, "versions", lambda: {"dilmac": "99.1"})
+    with pytest.raises(ArtifactError, match=r"run of dilmac .*, this is 99\.1(.|\n)*--force"):
+        begun(config)
+    assert (partial / "states" / "2").exists()
+    assert begun(config, force=True).path.is_dir()
+
+
+def test_scratch_goes_when_the_artifact_has_its_name_even_after_a_kill(
+    config: NoteConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    partial = config.out.with_name(".note.partial")
+    with monkeypatch.context() as patch:
+        patch.setattr(artifact, "_replace_folder", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            begun(config)
+    # Whole but for its name: what a repeated command goes on with is there.
+    assert {"request.json", "states", "plan.json"} <= {path.name for path in partial.iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr(artifact, "_sweep", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            begun(config)
+    assert set(open_artifact(config.out).manifest.files) == {"note.txt"}
+    assert (config.out / "states").is_dir()
+    begun(config)
+    assert {path.name for path in config.out.iterdir()} == {"artifact.json", "note.txt"}
 
 
 def test_foreign_folders_and_files_are_left_alone(config: NoteConfig) -> None:

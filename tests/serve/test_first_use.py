@@ -12,7 +12,7 @@ import pytest
 from dilmac.core import EngineError, InputError, ParityError, open_artifact
 from dilmac.models import DEFAULT_MODEL
 from dilmac.serve import ChatConfig, ChatSession, chat
-from dilmac.serve.first_use import cache_folder, shipped_gguf
+from dilmac.serve.first_use import NoGgufError, cache_folder, shipped_gguf
 from standin import place_standin
 
 MINI = Path(DEFAULT_MODEL)
@@ -114,6 +114,42 @@ def test_where_the_proof_fails_transformers_runs_it(
     with mock.patch("dilmac.export.gguf.prove", side_effect=fault):
         refused("3 of 100 texts have other ids", capsys)
     assert not list((cache_folder() / "gguf").glob("[!.]*"))
+
+
+def test_a_failed_proof_is_remembered_until_versions_change(
+    shipped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = ParityError("3 of 100 texts have other ids")
+    with mock.patch("dilmac.export.gguf.prove", side_effect=fault) as prove:
+        for _ in range(3):
+            with pytest.raises(NoGgufError, match="3 of 100 texts have other ids"):
+                shipped_gguf(shipped)
+        assert prove.call_count == 1
+    (note,) = (cache_folder() / "gguf").glob(".*.failed.json")
+    with pytest.raises(NoGgufError, match=f"tried again without (.|\n)*{note.name}"):
+        shipped_gguf(shipped)
+    known = json.loads(note.read_text(encoding="utf-8"))
+    known["versions"]["xllamacpp"] = "0.0.1"
+    note.write_text(json.dumps(known), encoding="utf-8")
+    assert shipped_gguf(shipped).is_file()
+    assert not note.exists()
+
+
+def test_only_a_fault_of_the_cache_is_called_one(
+    shipped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+    with (
+        mock.patch("dilmac.export.gguf.prove", side_effect=fault),
+        pytest.raises(RuntimeError, match="mat1 and mat2"),
+    ):
+        shipped_gguf(shipped)
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    with (
+        mock.patch.object(Path, "expanduser", side_effect=RuntimeError("no home directory")),
+        pytest.raises(NoGgufError, match=r"its cache has no place \(no home directory\)"),
+    ):
+        shipped_gguf(shipped)
 
 
 def test_a_model_of_the_users_is_not_written_anywhere(tiny_chat: Path, shipped: Path) -> None:

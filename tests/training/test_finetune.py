@@ -1,5 +1,6 @@
 """Fine-tuning: new rows are trained and saved, merging loses nothing, a killed run goes on."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,21 @@ def test_in_full_every_parameter_is_trained_and_none_stands_beside(
         for folder in (tiny_model, made.path)
     )
     assert all(bool((before[name] != after[name]).any()) for name in before)
+
+
+def test_the_card_names_the_licenses_of_the_instructions(tiny_model: Path, tmp_path: Path) -> None:
+    stated = {"instruction": "Selam ver.", "response": "Merhaba!", "license": "CC-BY-4.0"}
+    mine = tmp_path / "mine.jsonl"
+    mine.write_text(json.dumps(stated) + "\n", encoding="utf-8")
+    ours = bundled_instructions()[1]
+    config = FinetuneConfig(
+        model=tiny_model, data=(ours, mine), epochs=0.1, max_length=128, out=tmp_path / "chat"
+    )
+    card = (finetune(config).path / "README.md").read_text(encoding="utf-8")
+    count = len(ours.read_text(encoding="utf-8").splitlines())
+    assert f"| {ours.name} | {count} | apache-2.0 |" in card
+    assert "| mine.jsonl | 1 | CC-BY-4.0 |" in card
+    assert f"| apache-2.0 | {count} | " in card
 
 
 def test_an_answer_can_end(tiny_chat: Path) -> None:

@@ -96,9 +96,6 @@ def test_bits_are_those_of_the_texts(
         assert bits[name].num_bytes == expected.num_bytes
         assert bits[name].nats == pytest.approx(expected.nats, rel=1e-6)
         assert 1900 < small[name].num_bytes <= 2000
-    assert held.bits_per_byte(model, 1 << 30) == pytest.approx(
-        sum(bits.values(), type(bits["a"])()).per_byte, abs=1e-4
-    )
 
 
 def test_the_mode_comes_back_after_a_fault(
@@ -119,7 +116,7 @@ def test_nothing_held_out_is_no_figure(
     tokenizer: Tokenizer, model: LlamaForCausalLM, tmp_path: Path
 ) -> None:
     held = HeldOut(tmp_path, tokenizer)
-    assert held.bits_per_byte(model, 1000) is None and held.bits_by_source(model) == {}
+    assert held.bits_by_source(model) == {}
 
 
 def test_continuations_repeat_and_leave_the_random_state(

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from dilmac.core import InputError, part_of
+from dilmac.core import InputError, bundled_instructions, part_of
 from dilmac.tokenizer import IM_END, Tokenizer
 from dilmac.training.instruct import (
-    IGNORED,
+    data_sources,
     encode_examples,
     instruction_files,
     read_instructions,
     split_examples,
 )
+from dilmac.training.windows import IGNORED
 
 GOOD = {"instruction": "Selam ver.", "response": "Merhaba!"}
 
@@ -123,3 +124,16 @@ def test_a_handful_on_one_side_is_trained_on_but_never_a_test(tmp_path: Path) ->
     (other,) = read_instructions(write(tmp_path / "other.jsonl", {**GOOD, "id": tested}))
     with pytest.raises(InputError, match="fall into the test part"):
         split_examples([other], validation_percent=10, test_percent=10)
+
+
+def test_licenses_are_those_of_the_records_and_ours_of_what_ships(tmp_path: Path) -> None:
+    stated = [{**GOOD, "license": license} for license in ("CC-BY-4.0", " CC-BY-4.0\n", "", 3)]
+    other = write(tmp_path / "other.jsonl", GOOD, *stated, {**GOOD, "license": "a\ud800"})
+    ours = bundled_instructions()[0]
+    copy = tmp_path / "copy.jsonl"
+    copy.write_bytes(ours.read_bytes())
+    sources = {s.name: s for s in data_sources(read_instructions(other, ours, copy))}
+    assert sources["other.jsonl"].by_license() == {"unknown": 3, "CC-BY-4.0": 2, "a?": 1}
+    assert sources["other.jsonl"].documents == 6
+    assert list(sources["instructions.jsonl"].by_license()) == ["apache-2.0"]
+    assert list(sources["copy.jsonl"].by_license()) == ["unknown"]

@@ -5,11 +5,21 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from threading import Thread
+from unittest import mock
 
 import pytest
 from filelock import FileLock
 
-from dilmac.core import ArtifactError, ConfigError, InputError, ShardWriter, read_texts
+from dilmac.core import (
+    ArtifactError,
+    ConfigError,
+    InputError,
+    ShardWriter,
+    StageConfig,
+    building,
+    read_texts,
+)
+from dilmac.models import OTHER_SOURCES
 from dilmac.tokenizer import Tokenizer
 from dilmac.training.mixture import tokenize
 from dilmac.training.token_file import INDEX, TokenFile, open_tokens
@@ -161,3 +171,42 @@ def test_a_second_process_waits_for_the_first(tokenizer: Tokenizer, tmp_path: Pa
         assert second.is_alive() and not (folder / INDEX).exists()
     second.join()
     assert open_tokens(folder).num_documents == 1
+
+
+class CorpusOf(StageConfig):
+    """A corpus artifact with figures of the test's choice."""
+
+
+def corpus_artifact(folder: Path, documents: dict[str, str], named: dict[str, int]) -> Path:
+    """As `corpus`, with an artifact that names some of the sources."""
+    with building("corpus", CorpusOf(out=folder), {}) as build:
+        writer = ShardWriter(build.path, "train", 1 << 20)
+        for number, (text, source) in enumerate(documents.items()):
+            writer.write({"id": str(number), "text": text, "source": source})
+        writer.close()
+        build.finish({"documents_kept": len(documents), "kept_by_source": named})
+    return folder
+
+
+@pytest.mark.parametrize("named", [{"a": 1}, {"a": 1, OTHER_SOURCES: 2}])
+def test_a_source_that_the_figures_do_not_name_is_known_by_its_documents(
+    named: dict[str, int], tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    documents = {"Bir.": "a", "İki.": "b", "Üç.": "c"}
+    one = corpus_artifact(tmp_path / "one", documents, named)
+    tokens = tokenize(one, tokenizer, tmp_path / "tokens", source_weights={"b": 2})
+    assert sorted(texts_of(tokens, tokenizer)) == ["Bir.", "Üç.", "İki.", "İki."]
+    with pytest.raises(ConfigError, match="no corpus has a source 'd'") as caught:
+        tokenize(one, tokenizer, tmp_path / "wrong", source_weights={"d": 2})
+    assert str(caught.value.mend) == "sources there: a, b, c"
+
+
+def test_a_wrong_source_is_refused_before_anything_is_encoded(
+    tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    one = corpus_artifact(tmp_path / "one", {"Bir.": "a", "İki.": "b"}, {"a": 1, "b": 1})
+    with (
+        mock.patch.object(Tokenizer, "encode_arrays", side_effect=AssertionError),
+        pytest.raises(ConfigError, match="no corpus has a source 'd'"),
+    ):
+        tokenize(one, tokenizer, tmp_path / "tokens", source_weights={"d": 2})

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dilmac.core import ConfigError
+from dilmac.training import PretrainConfig
 from dilmac.training.precision import (
     WORTH_COMPILING_FLOPS,
     LossScale,
@@ -61,8 +63,41 @@ def test_long_runs_on_a_cpu_are_compiled_where_there_is_a_compiler(
         resolve_compile("on", CPU, 1.0)
 
 
-def test_gpus_always_compile_unless_told_otherwise() -> None:
-    assert resolve_compile("auto", GPU, 1.0) and not resolve_compile("off", GPU, 1e20)
+@pytest.mark.parametrize(
+    ("compiler", "capability", "lacks"),
+    [
+        ("gcc", (7, 0), None),
+        ("clang", (9, 0), None),
+        ("g++", (8, 0), "a C compiler, none was found"),
+        ("cc", (6, 1), "a GPU of compute capability 7.0, this one has 6.1"),
+    ],
+)
+def test_gpus_compile_where_that_can_be_done(
+    *,
+    compiler: str,
+    capability: tuple[int, int],
+    lacks: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: name if name == compiler else None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert not resolve_compile("off", GPU, 1e20)
+    assert resolve_compile("auto", GPU, 1.0) == (lacks is None)
+    said = capsys.readouterr().err
+    if lacks is None:
+        assert not said and resolve_compile("on", GPU, 1.0)
+        return
+    assert lacks in said
+    with pytest.raises(ConfigError, match=f"--compile: torch.compile needs {lacks}"):
+        resolve_compile("on", GPU, 1.0)
+
+
+@pytest.mark.parametrize("written", ["on", "off", "auto", '"on"'])
+def test_compiling_is_asked_for_in_yaml(written: str) -> None:
+    values = yaml.safe_load(f"{{corpus: c, tokenizer: t, out: o, compile: {written}}}")
+    config = PretrainConfig.from_mapping(values, where="recipe: base")
+    assert config.compile == written.strip('"')
 
 
 def test_without_a_gpu_the_cpu_trains(monkeypatch: pytest.MonkeyPatch) -> None:

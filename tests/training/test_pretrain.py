@@ -279,7 +279,13 @@ def test_training_goes_on_from_a_model_with_a_longer_context(
 
 def test_params_choose_the_shape(tales: Path, sample_tokenizer: Path, tmp_path: Path) -> None:
     config = small(
-        tales, sample_tokenizer, tmp_path / "m", params="400k", tokens=128, batch_tokens=128
+        tales,
+        sample_tokenizer,
+        tmp_path / "m",
+        params="400k",
+        preset="quick",
+        tokens=128,
+        batch_tokens=128,
     )
     assert figures(config)["parameters"] == pytest.approx(400_000, rel=0.1)
 

@@ -148,11 +148,14 @@ def test_guard_and_watch_go_on_where_they_were(
     tales: Path, sample_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     states: list[dict[str, Any]] = []
+    took: list[tuple[float, float]] = []
     write = loop._state
 
     def kept(run: Any, step: int) -> dict[str, Any]:
-        states.append(write(run, step))
-        return states[-1]
+        state = write(run, step)
+        took.append((state["seconds"], state["mfu"]))
+        states.append({k: v for k, v in state.items() if k not in {"seconds", "mfu"}})
+        return state
 
     monkeypatch.setattr(loop, "_state", kept)
     settings = SETTINGS | {"tokens": 12 * 512}
@@ -163,8 +166,12 @@ def test_guard_and_watch_go_on_where_they_were(
         stop_at(patch, [8])
         with pytest.raises(StoppedError):
             pretrain(config)
-    pretrain(config)
+    first_part = took[-1][0]
+    made = pretrain(config)
     assert states[-1] == undisturbed
+    # Of both processes together.
+    assert took[-1][0] > first_part > 0 and took[-1][1] > 0
+    assert made.manifest.run["train_seconds"] == round(took[-1][0], 1)
     assert len(undisturbed["guard"]["losses"]) == 12 and undisturbed["watch"]["num_steps"] == 12
 
 
@@ -225,6 +232,29 @@ def test_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
     for step in (2, 9, 10, 100):
         saved(tmp_path, step, keep=2)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["step-00000010", "step-00000100"]
+
+
+def test_a_process_that_does_not_write_copies_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, optimizers = net()
+    moved(model, optimizers)
+    monkeypatch.setattr(resume, "whole", None)
+    save_checkpoint(tmp_path / "c", {"step": 1}, model, optimizers, writes=False)
+    assert not (tmp_path / "c").exists()
+
+
+def test_another_transformers_is_no_other_model(tiny_model: Path) -> None:
+    from dilmac.models import load_model
+    from dilmac.training.run import shape_digest
+
+    model = load_model(tiny_model)
+    before = shape_digest(model)
+    model.config.transformers_version, model.config._name_or_path = "99.0", "elsewhere"
+    model.config.dtype = torch.bfloat16
+    assert shape_digest(model) == before
+    model.config.rope_parameters = {"rope_type": "default", "rope_theta": 5.0}
+    assert shape_digest(model) != before
 
 
 def test_no_checkpoint_is_the_beginning(tmp_path: Path) -> None:

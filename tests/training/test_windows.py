@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dilmac.core import InputError
-from dilmac.training.windows import IGNORED, Batch, Packing, Windows, positions_of
+from dilmac.training.choices import Packing
+from dilmac.training.windows import IGNORED, Batch, Windows, positions_of
 from written_tokens import END, all_ids, numbered_tokens
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=8, max_size=40)

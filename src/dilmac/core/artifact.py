@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -86,13 +86,15 @@ class Build:
     """An artifact being made. Write into `path`, then `finish`.
 
     `done` is the complete artifact where nothing is left to do; `resumed` says that `path`
-    holds what an interrupted run of the same request left there.
+    holds what an interrupted run of the same request left there. `scratch` names the files and
+    folders directly in `path` that are needed only until the artifact is whole.
     """
 
     path: Path
     out: Path
     request: dict[str, Any]
     seed: int
+    scratch: Collection[str] = ()
     done: Artifact | None = None
     resumed: bool = False
     started: float = field(default_factory=time.time)
@@ -102,7 +104,7 @@ class Build:
 
         `figures` repeat exactly on a repeated run; `timings` (seconds, rates, device) need not.
         """
-        files = record_files(self.path)
+        files = record_files(self.path, without=self.scratch)
         manifest = Manifest(
             **self.request,
             seed=self.seed,
@@ -118,18 +120,22 @@ class Build:
             },
         )
         write_json(self.path / MANIFEST, manifest.model_dump(mode="json"))
-        (self.path / REQUEST).unlink(missing_ok=True)  # last: until here a killed run goes on
         _replace_folder(self.path, self.out)
+        _sweep(self.out, self.scratch)  # last: until here a killed run goes on with what it has
         self.done = Artifact(self.out, manifest)
         return self.done
 
 
-def record_files(folder: Path) -> dict[str, FileRecord]:
-    """Size and SHA-256 of every file below `folder` that repeats exactly."""
+def record_files(folder: Path, *, without: Collection[str] = ()) -> dict[str, FileRecord]:
+    """Size and SHA-256 of every file below `folder` that repeats exactly.
+
+    `without` names files and folders directly in it that are left out.
+    """
+    left_out = VOLATILE_FOLDERS.union(without)
     records = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if name.split("/")[0] in VOLATILE_FOLDERS:
+        if name.split("/")[0] in left_out:
             continue
         if path.is_file() and name not in VOLATILE:
             records[name] = FileRecord(num_bytes=path.stat().st_size, sha256=sha256_of(path))
@@ -149,6 +155,15 @@ def _replace_folder(new: Path, final: Path) -> None:
         final.replace(old)
     new.replace(final)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _sweep(folder: Path, scratch: Collection[str]) -> None:
+    """Remove what was only needed until the artifact had its final name."""
+    for path in (folder / REQUEST, *(folder / name for name in scratch)):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def open_artifact(path: Path, kind: str | None = None) -> Artifact:
@@ -220,15 +235,18 @@ def building(
     *,
     force: bool = False,
     resumable: bool = False,
+    scratch: Collection[str] = (),
 ) -> Iterator[Build]:
     """Make the artifact `config.out`, whole or not at all.
 
     The block looks at `build.done` first. `inputs` maps the Config's input fields to their
     files and folders, or to records of what is no file (a dataset on a hub). What a failed or
-    killed block left is kept where the stage is `resumable`, and removed otherwise.
+    killed block left is kept where the stage is `resumable`, and removed otherwise. `scratch` names
+    files and folders of the block that are removed once the artifact is whole: checkpoints.
 
     Raises:
-        ArtifactError: `out` is in use, is no artifact, or was made from other inputs.
+        ArtifactError: `out` is in use, is no artifact, or was made from other inputs; or what was
+            left is another version's.
         DiskFullError: the disk ran full.
     """
     out = config.out
@@ -241,9 +259,10 @@ def building(
     }
     partial = out.with_name(f".{out.name}.partial")
     with _locked(out), disk_full_explained(out):
-        build = Build(partial, out, request, config.seed)
+        build = Build(partial, out, request, config.seed, scratch)
         build.done = None if force else _already_made(out, request)
         if build.done:
+            _sweep(out, scratch)  # of a run that was killed when it already had its name
             say(f"{out}: complete, nothing to do")
             yield build
             return
@@ -336,15 +355,26 @@ def _prepare(partial: Path, request: dict[str, Any], *, resumable: bool, force: 
             there = None
         if there == mine:
             return True
-        # What another version left may be laid out otherwise: that run begins anew.
-        if there is not None and there.get("made_by") == mine["made_by"]:
-            differences = "; ".join(list(_differences(there, mine))[:3])
-            raise ArtifactError(
-                f"holds an interrupted run with other inputs or settings ({differences})",
-                where=partial,
-                mend="repeat that run's command to go on with it, or give --force to start anew",
-            )
+        if isinstance(there, dict):
+            raise _of_another_run(partial, there, mine)
     remove_whole(partial)
     _make_folder(partial)
     write_json(left, mine)
     return False
+
+
+def _of_another_run(partial: Path, there: dict[str, Any], mine: dict[str, Any]) -> ArtifactError:
+    """What is left may be days of work: only the user throws it away."""
+    made_by = there.get("made_by")
+    if made_by != mine["made_by"]:  # which may lay out its folder or compute otherwise
+        return ArtifactError(
+            f"holds an interrupted run of dilmac {made_by}, this is {mine['made_by']}",
+            where=partial,
+            mend=f"go on with dilmac {made_by}, or give --force to start anew",
+        )
+    differences = "; ".join(list(_differences(there, mine))[:3])
+    return ArtifactError(
+        f"holds an interrupted run with other inputs or settings ({differences})",
+        where=partial,
+        mend="repeat that run's command to go on with it, or give --force to start anew",
+    )

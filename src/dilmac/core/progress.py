@@ -6,6 +6,7 @@ The record is `events.jsonl`: one JSON object a line, from which curves are draw
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -44,17 +45,29 @@ class Events:
         if not self.path.exists():
             return
         kept = [event for event in read_events(self.path) if event.get("step", 0) <= step]
-        lines = "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in kept)
+        lines = "".join(_line(event) for event in kept)
         partial = self.path.with_name(f".{self.path.name}.partial")
         partial.write_text(lines, encoding="utf-8")
         partial.replace(self.path)  # whole, even if the run is killed now
 
     def write(self, event: str, **values: Any) -> None:
-        line = json.dumps(
-            {"event": event, **values, "time": round(time.time(), 3)}, ensure_ascii=False
-        )
+        """Append an event. JSON has no NaN and no infinity: such a number is written as null."""
+        line = _line({"event": event, **values, "time": round(time.time(), 3)})
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+            file.write(line)
+
+
+def _line(event: dict[str, Any]) -> str:
+    return json.dumps(_finite(event), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for every number that is not finite."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:

@@ -1,3 +1,5 @@
+from .card import OTHER_SOURCES as OTHER_SOURCES
+from .card import UNKNOWN as UNKNOWN
 from .card import CardFacts as CardFacts
 from .card import DataSource as DataSource
 from .card import write_card as write_card
@@ -16,6 +18,10 @@ from .convert.layouts import layout_of as layout_of
 from .convert.layouts import rename as rename
 from .convert.state import State as State
 from .convert.state import read_state as read_state
+from .count import parse_count as parse_count
+from .memory import BYTES_PER_GIB as BYTES_PER_GIB
+from .memory import CHUNK_BYTES as CHUNK_BYTES
+from .memory import Estimate as Estimate
 from .memory import kept_bytes as kept_bytes
 from .memory import training_bytes as training_bytes
 from .presets import PRESETS as PRESETS
@@ -28,7 +34,6 @@ from .rope import RopeType as RopeType
 from .rope import rope_parameters as rope_parameters
 from .rope import trained_context as trained_context
 from .rope import with_longer_context as with_longer_context
-from .shapes import parse_params as parse_params
 from .shapes import shape_for as shape_for
 from .shipped import DEFAULT_MODEL as DEFAULT_MODEL
 from .shipped import is_shipped as is_shipped

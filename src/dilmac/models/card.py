@@ -75,13 +75,15 @@ def write_model_card(
     base: Path | None = None,
     license: str | None = None,
     licenses: Mapping[str, str] | None = None,
+    sources: Sequence[DataSource] = (),
 ) -> None:
     """Write `README.md` and `LICENSE` into an artifact that is nearly done.
 
     `corpora` are the artifacts whose text was learned; `base` the model folder that the weights
     come from (where `how` is `pretrained`, training went on from it), whose license goes on to
     hold; `license` that of the weights where it was stated otherwise; `licenses` the license of
-    each source of the data, where it is known beside what the corpora record.
+    each source of the data, where it is known beside what the corpora record; `sources` the data
+    where they are no corpora.
     """
     config = json.loads((build.path / "config.json").read_text(encoding="utf-8"))
     inputs = {
@@ -89,10 +91,8 @@ def write_model_card(
         for name, records in build.request["inputs"].items()
         if records
     }
-    given = licenses or {}
-    sources = tuple(DataSource(name, license=terms) for name, terms in given.items())
     if corpora:
-        sources = data_sources(corpora, given)
+        sources = data_sources(corpora, licenses or {})
     facts = CardFacts(
         how=how,
         license=license or (base_license(base) if base else OURS),
@@ -101,7 +101,7 @@ def write_model_card(
         figures=figures,
         seed=build.seed,
         inputs=inputs,
-        sources=sources,
+        sources=tuple(sources),
         has_base=base is not None,
         base_license_file=_license_file(base) if base else None,
         base_data=base_data(base) if base else None,

@@ -8,35 +8,17 @@ Depth follows width as in published models, `layers = 8 sqrt(width / 256)`: 8 x 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 
 from dilmac.core import ConfigError
+from dilmac.models.count import parse_count
 from dilmac.models.presets import Preset, num_parameters
 
 HEAD = 64
 NARROWEST = 64
 TIED_BELOW = 1_000_000_000  # SmolLM2, Qwen3 and Llama 3.2 tie at and below about this size
 TOLERANCE = 0.02  # a shape within it is chosen for its proportions, not for its count
-UNITS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 CONTEXTS = ((5_000_000, 256), (50_000_000, 512), (100_000_000, 1024))
-
-
-def parse_params(params: str | int) -> int:
-    """`50M`, `1.5B`, `400k` or a plain number as a number of parameters.
-
-    Raises:
-        ConfigError: it is none of these.
-    """
-    text = str(params).strip().lower().replace("_", "")
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmb]?)", text)
-    if not found or not (number := round(float(found[1]) * UNITS[found[2]])):
-        raise ConfigError(
-            f"{params!r} is no number of parameters",
-            where="--params",
-            mend="write it as 50M, 1.5B or 50000000",
-        )
-    return number
 
 
 def shape_for(params: str | int, vocab_size: int) -> Preset:
@@ -45,7 +27,7 @@ def shape_for(params: str | int, vocab_size: int) -> Preset:
     Raises:
         ConfigError: `params` is no number, or too small for the vocabulary.
     """
-    target = parse_params(params)
+    target = parse_count(params, where="--params")
     smallest = num_parameters(_shape(NARROWEST, 3 * NARROWEST, 1, is_tied=True), vocab_size)
     if target < smallest:
         raise ConfigError(

@@ -9,7 +9,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from dilmac.core import Config, Figures
-from dilmac.models.memory import training_bytes
+from dilmac.models.memory import BYTES_PER_GIB, training_bytes
 from dilmac.models.presets import PRESETS, Preset, num_block_parameters, num_parameters
 from dilmac.models.shapes import shape_for
 
@@ -42,7 +42,10 @@ def list_presets(config: PresetsConfig) -> Figures:
 
 
 def describe(preset: Preset, vocab_size: int) -> Figures:
-    """What a preset weighs with a vocabulary; bytes are of one window of its context in bf16."""
+    """What a preset weighs with a vocabulary; bytes are of one window of its context on a GPU."""
+    memory = training_bytes(
+        preset, vocab_size, preset.context, context=preset.context, compiled=True
+    )
     return {
         "parameters": num_parameters(preset, vocab_size),
         "parameters_without_tables": num_block_parameters(preset),
@@ -53,7 +56,7 @@ def describe(preset: Preset, vocab_size: int) -> Figures:
         "intermediate_size": preset.intermediate_size,
         "context": preset.context,
         "tied": preset.tied,
-        "training_bytes": training_bytes(preset, vocab_size, preset.context),
+        "training_bytes": memory.total,
     }
 
 
@@ -84,6 +87,6 @@ def _table(figures: Figures) -> Table:
             f"{row['heads']} × {row['head_size']}",
             f"{row['context']}",
             "tied" if row["tied"] else "untied",
-            f"{row['training_bytes'] / 1e9:.2f} GB",
+            f"{row['training_bytes'] / BYTES_PER_GIB:.2f} GiB",
         )
     return table

@@ -9,12 +9,22 @@ removed at any time.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from dilmac.core import DilmacError, EngineError, input_record, open_artifact, say, versions
+from dilmac.core import (
+    DilmacError,
+    EngineError,
+    ParityError,
+    input_record,
+    open_artifact,
+    say,
+    versions,
+    write_json,
+)
 
 WAIT_SECONDS = 300.0  # for another process that makes the same file; it takes some seconds
 FILE_TYPE = "f16"
@@ -42,17 +52,25 @@ def shipped_gguf(folder: Path) -> Path:
         raise NoGgufError(
             f"{error.where}: {error.found}" if error.where else error.found
         ) from error
-    except (OSError, RuntimeError) as error:  # read-only, no quota, no home folder
+    except OSError as error:  # read-only, no quota
         raise NoGgufError(f"its cache cannot be written ({error})") from error
 
 
 def cache_folder() -> Path:
     """`$XDG_CACHE_HOME/dilmac`, or `~/.cache/dilmac` where that is no absolute path.
 
+    Raises:
+        NoGgufError: there is no home folder.
+
     Source: XDG Base Directory Specification 0.8.
     """
     named = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (named if named.is_absolute() else Path("~/.cache").expanduser()) / "dilmac"
+    if named.is_absolute():
+        return named / "dilmac"
+    try:
+        return Path("~/.cache").expanduser() / "dilmac"
+    except RuntimeError as error:
+        raise NoGgufError(f"its cache has no place ({error}); set XDG_CACHE_HOME") from error
 
 
 def _name(folder: Path) -> str:
@@ -88,9 +106,41 @@ def _made_by_one(folder: Path, place: Path) -> Path:
     try:
         if file := _whole(place):
             return file
+        _require_no_failure(place)
         say(f"first use of {folder.name}: writing it for llama.cpp into {place}")
         config = GgufConfig(model=folder, type=FILE_TYPE, out=place, **PROOF)
-        artifact = export_gguf(config, force=True)
+        try:
+            artifact = export_gguf(config, force=True)
+        except ParityError as error:
+            _remember_failure(place, error.found)
+            raise
+        _failure_note(place).unlink(missing_ok=True)
         return artifact.path / str(artifact.figures["file"])
     finally:
         lock.release()
+
+
+def _failure_note(place: Path) -> Path:
+    """Beside the lock: why the proof failed, and with which versions."""
+    return place.with_name(f".{place.name}.failed.json")
+
+
+def _remember_failure(place: Path, reason: str) -> None:
+    write_json(_failure_note(place), {"reason": reason, "versions": versions()})
+
+
+def _require_no_failure(place: Path) -> None:
+    """Do not repeat minutes of work whose end is known; other versions are tried anew.
+
+    Raises:
+        NoGgufError: with the reason of the time before.
+    """
+    note = _failure_note(place)
+    try:
+        known = json.loads(note.read_text(encoding="utf-8"))
+        is_known = known["versions"] == versions()
+        reason = known["reason"]
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
+        return
+    if is_known:
+        raise NoGgufError(f"{reason} (found before; it is tried again without {note})")

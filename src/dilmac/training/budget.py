@@ -12,38 +12,17 @@ import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 
 from dilmac.core import ConfigError
+from dilmac.models import parse_count
 
-SCALES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
+__all__ = ["Budget", "HoursBudget", "num_steps_for", "parse_count", "parse_hours"]
+
 SECONDS = {"h": 3600, "m": 60, "s": 1}
-_COUNT = re.compile(r"([0-9][0-9_]*(?:\.[0-9]+)?(?:e[0-9]{1,2})?)\s*([kmbt]?)", re.IGNORECASE)
 _HOURS = re.compile(
     r"(?:([0-9]+(?:\.[0-9]+)?)h)?\s*(?:([0-9]+(?:\.[0-9]+)?)m)?\s*(?:([0-9]+(?:\.[0-9]+)?)s)?",
     re.IGNORECASE,
 )
-
-
-def parse_count(value: str | int | float, *, where: str = "--tokens") -> int:
-    """`2B`, `1.5M`, `300k`, `2e9`, `2_000_000` or a number: how many that is, exactly.
-
-    Raises:
-        ConfigError: it is no whole number of at least 1.
-    """
-    mend = "write 2B, 1.5M, 300k or 2000000 (a point for decimals)"
-    match = _COUNT.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
-    if not match:
-        raise ConfigError(f"no number, found {value!r}", where=where, mend=mend)
-    try:
-        count = Decimal(match[1].replace("_", "")) * SCALES[match[2].lower()]
-    except InvalidOperation as error:
-        raise ConfigError(f"no number, found {value!r}", where=where, mend=mend) from error
-    if count != count.to_integral_value() or count < 1:
-        raise ConfigError(
-            f"must be a whole number of at least 1, found {value!r}", where=where, mend=mend
-        )
-    return int(count)
 
 
 def parse_hours(value: str | int | float, *, where: str = "--hours") -> float:
@@ -67,31 +46,29 @@ def parse_hours(value: str | int | float, *, where: str = "--hours") -> float:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a run may use; of several the smallest counts."""
+    """What a run may use, in text; of several the smallest counts. For time see `HoursBudget`."""
 
     tokens: int | None = None
     epochs: float | None = None
-    hours: float | None = None
 
     def __post_init__(self) -> None:
-        if self.tokens is None and self.epochs is None and self.hours is None:
+        if self.tokens is None and self.epochs is None:
             raise ConfigError(
                 "no budget", where="--tokens", mend="give --tokens 2B, --epochs 1 or --hours 24"
             )
 
 
-def num_steps_for(budget: Budget, *, step_tokens: int, epoch_tokens: int) -> int | None:
-    """Steps of `step_tokens` that the tokens and the epochs of a budget fill, at least 1.
+def num_steps_for(budget: Budget, *, step_tokens: int, epoch_tokens: int) -> int:
+    """Steps of `step_tokens` that a budget fills, at least 1.
 
-    `epoch_tokens` are those of one pass over the text. None where only hours are given:
-    `HoursBudget` says how many steps those are.
+    `epoch_tokens` are those of one pass over the text.
     """
     limits: list[float] = []
     if budget.tokens is not None:
         limits.append(budget.tokens)
     if budget.epochs is not None:
         limits.append(budget.epochs * epoch_tokens)
-    return max(1, math.ceil(min(limits) / step_tokens)) if limits else None
+    return max(1, math.ceil(min(limits) / step_tokens))
 
 
 @dataclass(frozen=True)
@@ -116,16 +93,13 @@ class HoursBudget:
         step_seconds: Sequence[float],
         seconds_spent: float,
         overhead_share: float,
-        *,
-        steps_kept: int = 0,
     ) -> int:
         """Steps of the whole run.
 
         `step_seconds` are the times of the trial's steps, warm ones first; `seconds_spent` what
         has passed since the command began, the trial with it; `overhead_share` [0-1) what
-        measuring, sampling and checkpoints take of the time. `steps_kept` is 0 when the run
-        begins anew after the trial, which makes it equal to one told its number of steps, else
-        the steps of the trial that count.
+        measuring, sampling and checkpoints take of the time. The run begins anew after the trial,
+        which makes it equal to one told its number of steps.
 
         Raises:
             ConfigError: too few steps were timed, or the time is used up.
@@ -137,8 +111,8 @@ class HoursBudget:
             )
         # The median: a step that waited for the disk must not shorten the run.
         left = (self.hours * 3600 - seconds_spent) * (1 - overhead_share)
-        num_steps = steps_kept + math.floor(left / statistics.median(timed))
-        if num_steps <= max(steps_kept, len(step_seconds)):
+        num_steps = math.floor(left / statistics.median(timed))
+        if num_steps <= len(step_seconds):
             raise ConfigError(
                 f"{self.hours:.3g} hours hold no more steps than the {len(step_seconds)} of the "
                 f"trial, {statistics.median(timed):.3g} s each",

@@ -116,6 +116,12 @@ class PretrainConfig(StageConfig):
         description="beginnings that the model continues",
     )
 
+    @field_validator("compile", mode="before")
+    @classmethod
+    def _on_or_off(cls, value: Any) -> Any:
+        """YAML reads `on` and `off` as booleans."""
+        return ("on" if value else "off") if isinstance(value, bool) else value
+
     @field_validator("tokens", mode="before")
     @classmethod
     def _count(cls, value: Any) -> Any:

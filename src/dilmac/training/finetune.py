@@ -35,6 +35,7 @@ from dilmac.tokenizer import IM_END, Tokenizer, copy_tokenizer
 from dilmac.training.config import FinetuneConfig
 from dilmac.training.instruct import (
     Row,
+    data_sources,
     encode_examples,
     encode_fitting,
     instruction_files,
@@ -60,8 +61,9 @@ def finetune(config: FinetuneConfig, *, force: bool = False) -> Artifact:
     config = with_model_folder(config)
     require_model_folder(config.model)
     files = instruction_files(config.data)
+    examples = read_instructions(*files)
     split = split_examples(
-        read_instructions(*files),
+        examples,
         validation_percent=config.validation_percent,
         test_percent=config.test_percent,
     )
@@ -106,7 +108,8 @@ def finetune(config: FinetuneConfig, *, force: bool = False) -> Artifact:
             **proof,
             "precision": resolve_precision(config.precision, training_device()),
         }
-        write_model_card(build, figures, how="finetuned", base=config.model)
+        sources = data_sources(examples)
+        write_model_card(build, figures, how="finetuned", base=config.model, sources=sources)
         return build.finish(figures, train_seconds=round(seconds, 1))
 
 

@@ -66,16 +66,6 @@ class HeldOut:
                     place = xxhash.xxh3_64_intdigest(document["text"].encode())
                     yield document["source"], place, document["text"]
 
-    def bits_per_byte(self, model: PreTrainedModel, max_bytes: int) -> float | None:
-        """On at most `max_bytes` of all sources together; None where nothing is held out."""
-        sizes = {
-            name: sum(len(text.encode()) for text in texts)
-            for name, texts in self.by_source.items()
-        }
-        share = level(sizes.values(), max_bytes)
-        total = sum(self.bits_by_source(model, share).values(), Bits())
-        return round(total.per_byte, 4) if total.num_bytes else None
-
     def bits_by_source(
         self, model: PreTrainedModel, max_bytes_per_source: int | None = None
     ) -> dict[str, Bits]:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dilmac.core import FORMATS, InputError, expand_inputs, place_of, read_lines
+from dilmac.core import (
+    FORMATS,
+    InputError,
+    bundled_instructions,
+    expand_inputs,
+    place_of,
+    read_lines,
+)
+from dilmac.models import UNKNOWN, DataSource
 from dilmac.tokenizer import Message, Tokenizer, encode_chat
+from dilmac.training.windows import IGNORED
 
-IGNORED = -100  # label of a token that is not learned
+BUNDLED_LICENSE = "apache-2.0"  # of the instructions that ship, as of all of dilmac
+
 _JSONL = {"jsonl": FORMATS["jsonl"]}
 
 
@@ -21,6 +32,7 @@ class Example:
     messages: tuple[Message, ...]
     where: str
     key: str  # its id, or the instruction where it has none
+    license: str = UNKNOWN  # as its record states it
 
 
 def instruction_files(patterns: Iterable[str | Path]) -> list[Path]:
@@ -35,6 +47,8 @@ def instruction_files(patterns: Iterable[str | Path]) -> list[Path]:
 def read_instructions(*paths: Path) -> list[Example]:
     """Every line of JSONL files of `{"instruction", "response"}`, optionally `"input"` and `"id"`.
 
+    A `"license"` is kept; instructions that ship with dilmac have its own.
+
     Raises:
         InputError: a line is no JSON object, or a field is missing, empty, or not Unicode.
     """
@@ -43,6 +57,7 @@ def read_instructions(*paths: Path) -> list[Example]:
 
 def _examples_of(path: Path) -> list[Example]:
     examples = []
+    is_bundled = any(path.resolve() == ours.resolve() for ours in bundled_instructions())
     for line in read_lines(path):
         if line.data is not None and not line.data.strip():
             continue
@@ -53,7 +68,8 @@ def _examples_of(path: Path) -> list[Example]:
         if values.get("input"):
             instruction += "\n\n" + _field(values, "input", where)
         turns = (Message("user", instruction), Message("assistant", response))
-        examples.append(Example(turns, where, _key(values, where) or instruction))
+        license = BUNDLED_LICENSE if is_bundled else _license(values)
+        examples.append(Example(turns, where, _key(values, where) or instruction, license))
     if not examples:
         raise InputError("holds no example", where=path)
     return examples
@@ -93,6 +109,26 @@ def _key(values: dict[str, object], where: str) -> str:
     if isinstance(key, bool) or not isinstance(key, str | int):
         raise InputError("field 'id' is neither text nor a whole number", where=where)
     return str(key)
+
+
+def _license(values: dict[str, object]) -> str:
+    """What the record states, in one line, as a corpus takes it."""
+    stated = values.get("license")
+    if not isinstance(stated, str):
+        return UNKNOWN
+    return " ".join(stated.encode(errors="replace").decode().split()) or UNKNOWN
+
+
+def data_sources(examples: Iterable[Example]) -> list[DataSource]:
+    """The files of examples, by name, with the examples under each license."""
+    by_file: dict[str, Counter[str]] = {}
+    for example in examples:
+        file = example.where.rpartition(":")[0]
+        by_file.setdefault(file, Counter())[example.license] += 1
+    return [
+        DataSource(Path(file).name, counts.total(), licenses=counts)
+        for file, counts in by_file.items()
+    ]
 
 
 @dataclass(frozen=True)

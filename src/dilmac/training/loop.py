@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from dilmac.core import Figures, Steps, say
 from dilmac.evaluate import Bits
-from dilmac.training.memory import is_out_of_memory, out_of_memory_error
+from dilmac.training.heldout import HeldOut
 from dilmac.training.optimize import trainable
 from dilmac.training.pack import document_mask
 from dilmac.training.precision import DTYPES
@@ -23,6 +24,7 @@ from dilmac.training.schedule import rate_share
 from dilmac.training.windows import IGNORED
 
 CHECKPOINTS = "checkpoints"
+LEAST_BYTES = 200  # of held-out text of a source that say anything [bytes]
 
 
 @dataclass(frozen=True)
@@ -38,18 +40,17 @@ def train(run: Run) -> Figures:
     """All steps from the last checkpoint on; timings of this process.
 
     Raises:
-        DilmacError: the loss runs away, memory runs out, or the checkpoint is of another run.
+        DilmacError: the loss runs away, or the checkpoint is of another run.
     """
     first = _go_on(run)
     if first == 0:
         _measure(run, 0)
-    started = time.monotonic()
+    started = time.monotonic() - run.seconds
     run.model.train()
     with Steps("pretrain", total=run.num_steps, done=first, unit="steps") as steps:
         for step in range(first, run.num_steps):
             began = time.perf_counter()
-            result = _attempt(run, step)
-            applied, rate = _apply(run, step, result)
+            result, applied, rate = _attempt(run, step)
             run.pace.add(run.step_tokens, time.perf_counter() - began)
             done = step + 1
             bits = result.loss / math.log(2) / run.bytes_per_token
@@ -59,8 +60,8 @@ def train(run: Run) -> Figures:
             if done % run.config.eval_steps == 0 or done == run.num_steps:
                 _measure(run, done)
             if done % run.config.checkpoint_steps == 0 or done == run.num_steps:
+                run.seconds, run.mfu = time.monotonic() - started, run.pace.mfu
                 _save(run, done)
-    seconds = time.monotonic() - started
     if run.scalars:
         run.scalars.close()
     return {
@@ -69,9 +70,9 @@ def train(run: Run) -> Figures:
         "parallel": run.config.parallel if run.ranks.num_ranks > 1 else None,
         "micro_batch_tokens": run.micro_batch_size * run.windows.context,
         "gradient_checkpointing": run.config.gradient_checkpointing,
-        "train_seconds": round(seconds, 1),
-        "tokens_per_second": round((run.num_steps - first) * run.step_tokens / max(seconds, 1e-9)),
-        "mfu": round(run.pace.mfu, 4),
+        "train_seconds": round(run.seconds, 1),
+        "tokens_per_second": round(run.num_steps * run.step_tokens / max(run.seconds, 1e-9)),
+        "mfu": round(run.mfu, 4),
         "peak_flops": run.pace.peak.flops,
         "peak_flops_source": run.pace.peak.source,
     }
@@ -83,7 +84,7 @@ def time_steps(run: Run) -> list[float]:
     run.model.train()
     for step in range(run.num_steps):
         began = time.perf_counter()
-        _apply(run, step, _attempt(run, step))
+        _attempt(run, step)
         seconds.append(time.perf_counter() - began)
     return seconds
 
@@ -96,8 +97,10 @@ def _go_on(run: Run) -> int:
         first = int(state["step"])
         run.guard.load(state["guard"])
         run.watch.load(state["watch"])
-        if run.scale:
-            run.scale.load(state["scale"])
+        run.num_skipped, run.seconds, run.mfu = (
+            state[name] for name in ("num_skipped", "seconds", "mfu")
+        )
+        _go_on_with_scale(run, state)
         say(f"pretrain: going on at step {first:,}")
     if run.ranks.is_main:
         # Before the first checkpoint nothing stays, not even what was measured at step 0.
@@ -106,13 +109,28 @@ def _go_on(run: Run) -> int:
     return first
 
 
+def _go_on_with_scale(run: Run, state: dict[str, Any]) -> None:
+    """Another machine may calculate otherwise (`auto`); the scale of fp16 then begins anew."""
+    if state["precision"] != run.precision:
+        say(
+            f"pretrain: the run was in {state['precision']} up to here; this machine goes on in "
+            f"{run.precision}, so the result is not that of one machine bit for bit"
+        )
+    if run.scale and state["scale"]:
+        run.scale.load(state["scale"])
+
+
 def _state(run: Run, step: int) -> dict[str, Any]:
     return {
         "step": step,
         "identity": run.identity,
         "guard": run.guard.state(),
         "watch": run.watch.state(),
+        "precision": run.precision,
         "scale": run.scale.state() if run.scale else None,
+        "num_skipped": run.num_skipped,
+        "seconds": run.seconds,
+        "mfu": run.mfu,
     }
 
 
@@ -127,22 +145,10 @@ def _save(run: Run, step: int) -> None:
     )
 
 
-def _attempt(run: Run, step: int) -> StepResult:
-    try:
-        return _loss_and_gradients(run, step)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise out_of_memory_error(
-            error,
-            config=run.config,
-            model=run.model,
-            micro_batch=run.micro_batch_size,
-            context=run.windows.context,
-            precision=run.precision,
-            checkpointing=run.config.gradient_checkpointing,
-            num_shards=run.ranks.num_ranks if run.ranks.is_sharded else 1,
-        ) from error
+def _attempt(run: Run, step: int) -> tuple[StepResult, bool, float]:
+    """A step: what it found, whether it was applied, and its rate."""
+    result = _loss_and_gradients(run, step)
+    return result, *_apply(run, step, result)
 
 
 def _loss_and_gradients(run: Run, step: int) -> StepResult:
@@ -208,6 +214,7 @@ def _apply(run: Run, step: int, result: StepResult) -> tuple[bool, float]:
     if reason:
         run.write("skipped", step=step + 1, reason=reason, loss=result.loss, grad_norm=result.norm)
         run.optimizers.zero_grad()
+        run.num_skipped += 1
         return False, rate
     if config.clip_norm:
         parameters = [p for _, p in trainable(run.model) if p.grad is not None]
@@ -243,20 +250,31 @@ def _measure(run: Run, step: int) -> None:
 
 def measure(run: Run, model: Any, step: int) -> float | None:
     """Record the held-out bits per byte of `model`, in the run's precision, at `step`."""
-    sources = max(1, len(run.heldout.by_source))
     with torch.autocast(
         run.ranks.device.type, dtype=DTYPES[run.precision], enabled=run.precision != "fp32"
     ):
-        by_source = run.heldout.bits_by_source(model, run.config.eval_bytes // sources)
+        by_source = bits_within(run.heldout, model, run.config.eval_bytes)
     if not by_source:
         return None
     bits = round(sum(by_source.values(), Bits()).per_byte, 4)
     each = {name: round(part.per_byte, 4) for name, part in by_source.items()}
     tokens = step * run.step_tokens
     run.write("heldout", step=step, tokens=tokens, bits_per_byte=bits, by_source=each)
-    if run.config.final_weights == "best" and step:
+    if run.config.final_weights == "best" and step and math.isfinite(bits):
         _keep_if_best(run, model, step, bits)
     return bits
+
+
+def bits_within(heldout: HeldOut, model: Any, max_bytes: int) -> dict[str, Bits]:
+    """By source, on about `max_bytes` of all together; sources without any text are left out.
+
+    Of more sources than `max_bytes` has a little for, the first by name are measured.
+    """
+    names = sorted(heldout.by_source)[: max(1, max_bytes // LEAST_BYTES)]
+    part = copy.copy(heldout)
+    part.by_source = {name: heldout.by_source[name] for name in names}
+    by_source = part.bits_by_source(model, max_bytes // max(1, len(names)))
+    return {name: bits for name, bits in by_source.items() if bits.num_bytes}
 
 
 def _keep_if_best(run: Run, model: Any, step: int, bits: float) -> None:

@@ -15,12 +15,12 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from dilmac.models import CHUNK_BYTES
 from dilmac.training.attention import causal_attention
 from dilmac.training.windows import IGNORED
 
-# Bytes of logits that exist at once, and of those whose gradient is taken at once: a part of a
-# GPU's memory; on a CPU, what is multiplied well, and what stays in the caches meanwhile.
-CHUNK_BYTES = {"cuda": 256 << 20, "cpu": 64 << 20}
+# Bytes of logits whose gradient is taken at once: on a CPU, what stays in the caches meanwhile.
+# (`CHUNK_BYTES` are those that exist at once.)
 CACHED_BYTES = {"cuda": 256 << 20, "cpu": 4 << 20}
 # fp16 has no numbers for most of a softmax over 32,000 rows: there its gradient is kept this much
 # larger. More, and the sums over a chunk's tokens would leave its range at the other end.

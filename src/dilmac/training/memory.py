@@ -1,108 +1,20 @@
-"""Memory that a training run needs, part by part, and what to lower when there is too little."""
+"""What to lower when a training run has too little memory."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from dilmac.core import DilmacError
-from dilmac.models import Preset, kept_bytes, num_block_parameters, num_parameters
-from dilmac.training.loss import CHUNK_BYTES
+from dilmac.models import BYTES_PER_GIB, Estimate, Preset, training_bytes
 
-BYTES_PER_GIB = 1 << 30
 USABLE_SHARE = 0.9  # of a device's memory: the rest is the runtime's, and lost between blocks
 CPU_WORDS = ("can't allocate memory", "not enough memory", "out of memory")
-# Gradients inside the layer that runs backward [bytes a token and unit of width]: 17 to 32 were
-# found on transformers' Llama, bf16 and fp32.
-SCRATCH = 24
 _CAPACITY = re.compile(r"total capacity of ([0-9.]+) ([KMGT]iB)")
 _UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Bytes of a run at its peak, which is in the backward pass of the last micro-batch."""
-
-    weights: int  # fp32
-    gradients: int  # fp32
-    optimizer: int  # its moments, fp32
-    copies: int  # the weights as autocast multiplies them
-    activations: int  # what the layers keep for the backward pass
-    logits: int  # logits, log-probabilities and their gradients
-
-    @property
-    def total(self) -> int:
-        """[bytes]"""
-        return self.fixed + self.activations + self.logits
-
-    @property
-    def fixed(self) -> int:
-        """What does not depend on the tokens in memory at once [bytes]."""
-        return self.weights + self.gradients + self.optimizer + self.copies
-
-    def parts(self) -> dict[str, int]:
-        """Every part by its name [bytes]."""
-        return asdict(self)
-
-
-def training_bytes(
-    shape: Preset | Any,
-    vocab_size: int,
-    micro_tokens: int,
-    *,
-    context: int,
-    optimizer: str = "adamw",
-    precision: str = "bf16",
-    checkpointing: bool = False,
-    chunked_loss: bool = True,
-    compiled: bool = False,
-    device: str = "cuda",
-    num_shards: int = 1,
-) -> Estimate:
-    """What training a preset (or a `LlamaConfig`) needs with `micro_tokens` in memory at once.
-
-    Counted for layers that are run one operation after the other (attention by SDPA, which keeps
-    no matrix); of what `compiled` saves only the loss's part is deducted. `optimizer` is `adamw`
-    (two moments of every parameter) or `muon` (one of the blocks' matrices, two of the rest);
-    `chunked_loss` is the loss of `training/loss.py` on this kind of device, without it all logits
-    exist at once; with FSDP weights, gradients and moments are divided among `num_shards`
-    processes. Not counted: what the runtime itself takes, some hundred MiB on a GPU.
-
-    On small models it was within 15 % of the tensors that exist at the peak of real steps.
-    """
-    preset = shape if isinstance(shape, Preset) else _preset_of(shape)
-    layers, width = preset.num_layers, preset.hidden_size
-    parameters, table = num_parameters(preset, vocab_size), vocab_size * width
-    matrices = num_block_parameters(preset) - (2 * layers + 1) * width  # without the norms
-    moments = 2 * parameters - (matrices if optimizer == "muon" else 0)
-    wide = 2 if precision in ("bf16", "fp16") else 4  # bytes of a number that is multiplied
-    layer = kept_bytes(preset, 0, "bf16" if wide == 2 else "fp32") // layers
-    if chunked_loss:
-        numbers = max(CHUNK_BYTES.get(device, CHUNK_BYTES["cpu"]) // wide, 64 * vocab_size)
-        # A chunk's logits and their gradient, and what is between them in fp32 unless it is fused;
-        # the gradient of the table, and that gradient scaled.
-        each = 2 * wide + (0 if compiled else 16)
-        logits = min(numbers, micro_tokens * vocab_size) * each + 8 * table
-    else:
-        # The logits, their log-probabilities, and two gradients of these at the same time.
-        logits = micro_tokens * vocab_size * (12 + wide)
-    # With checkpointing a layer keeps its input, and is made again when its turn comes.
-    kept, again = (wide * width * layers, layer) if checkpointing else (layer * layers, 0)
-    # The logits are gone when the layers run backward; their room serves again.
-    scratch = max(0, micro_tokens * (again + SCRATCH * width) - logits)
-    copied = (matrices // layers if checkpointing else matrices) + table
-    rotary = 2 * 4 * context * preset.head_size
-    return Estimate(
-        weights=4 * parameters // num_shards,
-        gradients=4 * parameters // num_shards,
-        optimizer=4 * moments // num_shards,
-        copies=2 * copied if wide == 2 else 0,
-        activations=micro_tokens * kept + scratch + rotary,
-        logits=logits,
-    )
 
 
 def _preset_of(config: Any) -> Preset:

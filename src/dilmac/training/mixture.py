@@ -28,6 +28,7 @@ from dilmac.core import (
     say,
     sha256_of,
 )
+from dilmac.models import OTHER_SOURCES
 from dilmac.tokenizer import Tokenizer
 from dilmac.training.token_file import (
     INDEX,
@@ -147,13 +148,22 @@ def _documents(
 def _recorded_sources(corpora: Sequence[Path]) -> set[str]:
     """What the artifacts say of their sources, to tell a wrong name before hours of work.
 
-    Empty where one of the folders is no artifact.
+    Empty where that is not all of them: a folder is no artifact, or its figures name the largest
+    sources only, so that what they name does not add up to the documents kept.
     """
     known: set[str] = set()
     for corpus in corpora:
         if not (corpus / "artifact.json").is_file():
             return set()
-        known |= open_artifact(corpus).figures.get("kept_by_source", {}).keys()
+        figures = open_artifact(corpus).figures
+        named = {
+            name: count
+            for name, count in figures.get("kept_by_source", {}).items()
+            if name != OTHER_SOURCES
+        }
+        if sum(named.values()) != figures.get("documents_kept"):
+            return set()
+        known |= named.keys()
     return known
 
 

@@ -6,7 +6,7 @@ import shutil
 
 import torch
 
-from dilmac.core import ConfigError
+from dilmac.core import ConfigError, say
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
@@ -51,24 +51,52 @@ def resolve_precision(asked: str, device: torch.device) -> str:
 WORTH_COMPILING_FLOPS = 5e13
 
 
+# torch's code generators: Triton on GPUs, which builds its launchers in C, and C++ on CPUs.
+COMPILERS = {"cuda": ("cc", "gcc", "clang"), "other": ("c++", "g++", "clang++")}
+LEAST_CAPABILITY = (7, 0)  # Triton's [CUDA compute capability]
+
+
+def require_compiling(asked: str, device: torch.device) -> None:
+    """Refuse to compile where that cannot be done.
+
+    Raises:
+        ConfigError: it is asked for (`on`), and there is no compiler, or the GPU is too old.
+    """
+    if asked == "on" and (obstacle := _obstacle(device)):
+        raise ConfigError(f"torch.compile needs {obstacle[0]}", where="--compile", mend=obstacle[1])
+
+
 def resolve_compile(asked: str, device: torch.device, flops: float) -> bool:
     """Whether to use `torch.compile` for a run of that many floating-point operations.
 
+    On a GPU that it could be used on, a line says why it is not.
+
     Raises:
-        ConfigError: it is asked for where there is no C++ compiler.
+        ConfigError: see `require_compiling`.
     """
+    require_compiling(asked, device)
+    if asked != "auto":
+        return asked == "on"
+    obstacle = _obstacle(device)
     if device.type == "cuda":
-        return asked != "off"
-    has_compiler = any(shutil.which(name) for name in ("c++", "g++", "clang++"))
-    if asked == "on" and not has_compiler:
-        raise ConfigError(
-            "torch.compile needs a C++ compiler, none was found",
-            where="--compile",
-            mend="install g++, or leave it at auto",
-        )
-    if asked == "auto":
-        return device.type == "cpu" and has_compiler and flops > WORTH_COMPILING_FLOPS
-    return asked == "on"
+        if obstacle:
+            say(f"not compiled, which is slower: torch.compile needs {obstacle[0]}")
+        return obstacle is None
+    return device.type == "cpu" and obstacle is None and flops > WORTH_COMPILING_FLOPS
+
+
+def _obstacle(device: torch.device) -> tuple[str, str] | None:
+    """What compiling lacks on this device, and the mend."""
+    on_gpu = device.type == "cuda"
+    if on_gpu and (found := torch.cuda.get_device_capability(device)) < LEAST_CAPABILITY:
+        least, has = (".".join(map(str, pair)) for pair in (LEAST_CAPABILITY, found))
+        wanted = f"a GPU of compute capability {least}, this one has {has}"
+        return wanted, "leave it at auto, or use a newer GPU"
+    if not any(map(shutil.which, COMPILERS["cuda" if on_gpu else "other"])):
+        language, package = ("C", "gcc") if on_gpu else ("C++", "g++")
+        wanted = f"a {language} compiler, none was found"
+        return wanted, f"install {package}, or leave it at auto"
+    return None
 
 
 class LossScale:

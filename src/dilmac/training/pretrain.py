@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from dilmac.core import (
     Figures,
     building,
     open_artifact,
+    read_events,
     write_json,
 )
 from dilmac.evaluate import Bits
@@ -28,13 +28,16 @@ from dilmac.tokenizer import copy_tokenizer, pretrained_names, pretrained_path
 from dilmac.training.budget import HoursBudget
 from dilmac.training.config import PretrainConfig
 from dilmac.training.heldout import continuations
-from dilmac.training.loop import CHECKPOINTS, time_steps, train
+from dilmac.training.loop import CHECKPOINTS, bits_within, time_steps, train
 from dilmac.training.precision import DTYPES
 from dilmac.training.ranks import Ranks
 from dilmac.training.resume import load_best, load_weights
 from dilmac.training.run import TOKENS, Run, prepare, steps_of
 
 PLAN = "plan.json"  # how many steps the hours of a run are
+# Kept until all else is written and has its name: a run that is killed at its end trains no step
+# again.
+SCRATCH = (CHECKPOINTS, TOKENS, PLAN)
 FINAL_EVAL_BYTES = 400_000  # measured at the end, of all sources together [bytes]
 OVERHEAD_SHARE = 0.05  # of a run's time: measuring, checkpoints, the end
 
@@ -58,16 +61,19 @@ def pretrain(config: PretrainConfig, *, force: bool = False) -> Artifact:
         inputs |= {"model": [config.model] if config.model else []}
         if not ranks.is_main:
             return _follow(config, ranks, started)
-        with building("model", config, inputs, force=force, resumable=True) as build:
+        with building(
+            "model", config, inputs, force=force, resumable=True, scratch=SCRATCH
+        ) as build:
             ranks.share((build.path, build.done is not None))
             if build.done:
                 return build.done
             run = _planned(config, ranks, build.path, started)
-            timings = train(run)
-            with run.plain_model() as model:
-                if model is None:
-                    raise AssertionError("the main process has no model")
-                artifact = _finish(run, model, build, timings)
+            with run.memory_explained():
+                timings = train(run)
+                with run.plain_model() as model:
+                    if model is None:
+                        raise AssertionError("the main process has no model")
+                    artifact = _finish(run, model, build, timings)
             ranks.share(None)
         return artifact
 
@@ -77,6 +83,12 @@ def _checked(config: PretrainConfig) -> PretrainConfig:
     for corpus in config.corpora:
         open_artifact(corpus, "corpus")
     preset_named(config.preset)
+    if config.params is not None and config.preset != PretrainConfig.model_fields["preset"].default:
+        raise ConfigError(
+            f"a size and the preset {config.preset!r} cannot both be had",
+            where="--params",
+            mend="leave out --params, or --preset",
+        )
     if config.model is None:
         if config.tokenizer is None:
             raise ConfigError(
@@ -101,9 +113,10 @@ def _follow(config: PretrainConfig, ranks: Ranks, started: float) -> Artifact:
     folder, is_done = ranks.share(None)
     if not is_done:
         run = _planned(config, ranks, folder, started)
-        train(run)
-        with run.plain_model():
-            ranks.share(None)
+        with run.memory_explained():
+            train(run)
+            with run.plain_model():
+                ranks.share(None)
     return open_artifact(config.out, "model")
 
 
@@ -125,7 +138,8 @@ def _plan(
 ) -> None:
     """Time a trial and write how many steps the hours are; the main process's clock decides."""
     trial = prepare(config, ranks, folder, num_steps=budget.trial_steps)
-    seconds = time_steps(trial)
+    with trial.memory_explained():
+        seconds = time_steps(trial)
     if not ranks.is_main:
         return
     steps = budget.decide(seconds, time.monotonic() - started, OVERHEAD_SHARE)
@@ -145,28 +159,33 @@ def _finish(run: Run, model: PreTrainedModel, build: Build, timings: Figures) ->
             parameter.copy_(parameter.to(dtype))
     figures = _figures(run, model)
     figures["weights_of_step"] = best[1]["step"] if best else run.num_steps
-    for prompt, text in figures["samples"].items():
-        run.write("sample", step=run.num_steps, prompt=prompt, text=text)
+    _write_samples(run, figures["samples"])
     model.to(dtype).config.dtype = dtype
     save_model(model, build.path)
     copy_tokenizer(run.tokenizer.folder, build.path)
     write_curves(build.path / "events.jsonl", build.path / "curves.html")
-    for name in (CHECKPOINTS, TOKENS):
-        shutil.rmtree(build.path / name, ignore_errors=True)
-    (build.path / PLAN).unlink(missing_ok=True)
     write_model_card(build, figures, how="pretrained", corpora=config.corpora, base=config.model)
     return build.finish(figures, **timings)
 
 
+def _write_samples(run: Run, samples: dict[str, str]) -> None:
+    """Once, even where a run that was killed at its end ends again."""
+    path = run.events.path
+    events = read_events(path) if path.exists() else []
+    told = {event["prompt"] for event in events if event["event"] == "sample"}
+    for prompt, text in samples.items():
+        if prompt not in told:
+            run.write("sample", step=run.num_steps, prompt=prompt, text=text)
+
+
 def _figures(run: Run, model: PreTrainedModel) -> dict[str, Any]:
     config, tokens = run.config, run.windows.tokens
-    share = FINAL_EVAL_BYTES // max(1, len(run.heldout.by_source))
-    by_source = run.heldout.bits_by_source(model, share)
+    by_source = bits_within(run.heldout, model, FINAL_EVAL_BYTES)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "steps": run.num_steps,
-        "steps_skipped": run.guard.num_skipped,
-        "tokens_trained": run.num_steps * run.step_tokens,
+        "steps_skipped": run.num_skipped,
+        "tokens_trained": (run.num_steps - run.num_skipped) * run.step_tokens,
         "text_tokens": tokens.num_tokens,
         "text_bytes": tokens.num_text_bytes,
         "epochs": round(run.num_steps * run.batch_size / run.windows.num_windows, 3),

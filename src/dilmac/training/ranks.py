@@ -100,11 +100,13 @@ class Ranks:
             )
 
     def wrap(self, trained: TrainedModel) -> nn.Module:
-        """The model as this run trains it: as it is, replicated (DDP) or sharded (FSDP2)."""
-        if self.num_ranks == 1:
-            return trained
-        if self.parallel == "ddp":
-            return DistributedDataParallel(trained)
+        """The model as this run trains it, on its device: as it is, replicated (DDP) or sharded.
+
+        FSDP2 moves and shards one layer after the other, so a device never holds the whole.
+        """
+        if not self.is_sharded:
+            trained.to(self.device)
+            return trained if self.num_ranks == 1 else DistributedDataParallel(trained)
         mesh = init_device_mesh(self.device.type, (self.num_ranks,))
         for part in (*cast("Any", trained.model.get_decoder()).layers, trained):
             fully_shard(part, mesh=mesh)
@@ -142,6 +144,12 @@ def whole(tensor: torch.Tensor) -> torch.Tensor:
     if isinstance(tensor, DTensor):
         tensor = tensor.full_tensor()
     return tensor.detach().cpu().contiguous()
+
+
+def join(tensor: torch.Tensor) -> None:
+    """Take part where another process asks for a `whole` tensor; nothing is kept."""
+    if isinstance(tensor, DTensor):
+        tensor.full_tensor()
 
 
 def like(tensor: torch.Tensor, example: torch.Tensor) -> torch.Tensor:

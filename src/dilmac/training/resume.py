@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import nn
 
 from dilmac.core import InputError, disk_full_explained, write_json
 from dilmac.training.optimize import Optimizers
-from dilmac.training.ranks import like, whole
+from dilmac.training.ranks import join, like, whole
 
 STATE, MODEL, OPTIMIZER = "state.json", "model.safetensors", "optimizer.safetensors"
 BEST, OLDER = "best", ".older"
@@ -44,8 +44,8 @@ def save_checkpoint(
     Raises:
         DiskFullError: there is no room; the checkpoint before it stays whole.
     """
-    weights = weights_of(model)
-    moments = dict(_moments(model, optimizers))
+    weights = weights_of(model, wanted=writes)
+    moments = _gathered(_moments(model, optimizers), wanted=writes)
     if not writes:
         return
     files = {MODEL: weights, OPTIMIZER: moments}
@@ -116,15 +116,26 @@ def load_weights(model: nn.Module, weights: Tensors, where: Path) -> None:
             parameter.copy_(like(there, parameter))
 
 
-def weights_of(model: nn.Module) -> Tensors:
-    """Every parameter, whole, by its name; tied ones once."""
-    return {name: whole(parameter) for name, parameter in model.named_parameters()}
+def weights_of(model: nn.Module, *, wanted: bool = True) -> Tensors:
+    """Every parameter, whole, by its name; tied ones once.
+
+    Every process of a run must ask; those for which it is not `wanted` help and keep nothing.
+    """
+    return _gathered(model.named_parameters(), wanted=wanted)
+
+
+def _gathered(tensors: Iterable[tuple[str, torch.Tensor]], *, wanted: bool) -> Tensors:
+    if wanted:
+        return {name: whole(tensor) for name, tensor in tensors}
+    for _, tensor in tensors:
+        join(tensor)
+    return {}
 
 
 def _moments(model: nn.Module, optimizers: Optimizers) -> Iterator[tuple[str, torch.Tensor]]:
     for name, parameter in model.named_parameters():
         for key, tensor in optimizers.state_of(parameter).items():
-            yield f"{name}|{key}", whole(tensor)
+            yield f"{name}|{key}", tensor
 
 
 def _write(folder: Path, name: str, files: dict[str, Tensors], state: dict[str, Any]) -> None:

@@ -24,9 +24,16 @@ from dilmac.training.budget import Budget, num_steps_for
 from dilmac.training.config import PretrainConfig
 from dilmac.training.heldout import HeldOut
 from dilmac.training.loss import TrainedModel
+from dilmac.training.memory import is_out_of_memory, out_of_memory_error
 from dilmac.training.mixture import tokenize
 from dilmac.training.optimize import Optimizers
-from dilmac.training.precision import DTYPES, LossScale, resolve_compile, resolve_precision
+from dilmac.training.precision import (
+    DTYPES,
+    LossScale,
+    require_compiling,
+    resolve_compile,
+    resolve_precision,
+)
 from dilmac.training.ranks import Ranks
 from dilmac.training.resume import load_weights, weights_of
 from dilmac.training.spikes import DivergenceWatch, SpikeGuard
@@ -39,6 +46,8 @@ if TYPE_CHECKING:
 TOKENS = "tokens"
 TOKENS_PER_PARAMETER = 20  # of a run without a budget (Hoffmann et al. 2022)
 FLOPS_PER_SECOND = 2e11  # about what two CPU cores make; only orders of magnitude count
+# Of a model's config: how and with what it was written, which trains nothing otherwise.
+NOT_OF_THE_SHAPE = ("transformers_version", "_name_or_path", "dtype", "torch_dtype")
 FRESH_EPOCHS = 4  # up to here repeated text is about as good as new (Muennighoff et al. 2023)
 
 
@@ -65,6 +74,10 @@ class Run:
     scale: LossScale | None  # of fp16
     guard: SpikeGuard = field(default_factory=SpikeGuard)
     watch: DivergenceWatch = field(default_factory=DivergenceWatch)
+    # Of all processes that worked on the run, one after the other:
+    num_skipped: int = 0  # steps that were not applied
+    seconds: float = 0.0  # of training
+    mfu: float = 0.0  # at its last steps
 
     @property
     def step_tokens(self) -> int:
@@ -79,9 +92,8 @@ class Run:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What a checkpoint must have in common with the run that goes on from it."""
-        shape = json.dumps(self.model.config.to_dict(), sort_keys=True, default=str)
         return {
-            "model": hashlib.sha256(shape.encode()).hexdigest(),
+            "model": shape_digest(self.model),
             "tokenizer_or_text": self.windows.fingerprint(),
             "optimizer": self.config.optimizer,
             "number_of_steps": self.num_steps,
@@ -111,7 +123,7 @@ class Run:
         if not self.ranks.is_sharded:
             yield self.model if self.ranks.is_main else None
             return
-        weights = weights_of(self.model)
+        weights = weights_of(self.model, wanted=self.ranks.is_main)
         if not self.ranks.is_main:
             yield None
             return
@@ -119,6 +131,71 @@ class Run:
         model.generation_config = self.model.generation_config
         load_weights(model, weights, self.folder)
         yield model.to(self.ranks.device)
+
+    @contextmanager
+    def memory_explained(self) -> Iterator[None]:
+        """Around all that the run does: see `_memory_explained`."""
+        with _memory_explained(
+            self.config,
+            self.ranks,
+            self.model,
+            micro_batch=self.micro_batch_size,
+            context=self.windows.context,
+            precision=self.precision,
+        ):
+            yield
+
+
+def shape_digest(model: PreTrainedModel) -> str:
+    """Hex SHA-256 of what the model computes, whichever version of transformers wrote it."""
+    shape = model.config.to_dict()
+    for name in NOT_OF_THE_SHAPE:
+        shape.pop(name, None)
+    return hashlib.sha256(json.dumps(shape, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@contextmanager
+def _memory_explained(
+    config: PretrainConfig,
+    ranks: Ranks,
+    model: PreTrainedModel,
+    *,
+    micro_batch: int,
+    context: int,
+    precision: str,
+) -> Iterator[None]:
+    """Say what to lower when memory runs out within.
+
+    Raises:
+        DilmacError: it did.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise out_of_memory_error(
+            error,
+            config=config,
+            model=model,
+            micro_batch=micro_batch,
+            context=context,
+            precision=precision,
+            checkpointing=config.gradient_checkpointing,
+            num_shards=ranks.num_ranks if ranks.is_sharded else 1,
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What is settled before the text, which may take hours to encode, is looked at."""
+
+    tokenizer: Tokenizer
+    precision: str
+    model: PreTrainedModel  # on the CPU
+    context: int
+    batch_size: int
+    micro_batch_size: int
 
 
 def prepare(
@@ -131,30 +208,65 @@ def prepare(
     """
     torch.set_num_threads(max(1, num_cpus() // ranks.num_local))
     keep_freed_memory()
-    tokenizer = Tokenizer(config.tokenizer or config.model)  # type: ignore[arg-type]
-    tokens = _tokens(config, ranks, tokenizer, folder)
+    frame = _frame(config, ranks)
+    tokens = _tokens(config, ranks, frame.tokenizer, folder)
+    tokens.require_fit(frame.model.get_input_embeddings().num_embeddings)
+    windows = _windows(config, tokens, frame)
+    with _memory_explained(
+        config,
+        ranks,
+        frame.model,
+        micro_batch=frame.micro_batch_size,
+        context=frame.context,
+        precision=frame.precision,
+    ):
+        return _ready(config, ranks, frame, windows, folder=folder, num_steps=num_steps)
+
+
+def _frame(config: PretrainConfig, ranks: Ranks) -> _Frame:
+    """Whatever can be refused at once is refused here."""
     precision = resolve_precision(config.precision, ranks.device)
-    model = _model(config, tokenizer).to(ranks.device)  # type: ignore[arg-type]
-    tokens.require_fit(model.get_input_embeddings().num_embeddings)
-    windows = _windows(config, tokens, model, tokenizer)
-    context = windows.context
+    require_compiling(config.compile, ranks.device)
+    tokenizer = Tokenizer(config.tokenizer or config.model)  # type: ignore[arg-type]
+    model = _model(config, tokenizer)
+    context = config.context or int(model.config.max_position_embeddings)
     batch_size = max(ranks.num_ranks, config.batch_tokens // context)
     ranks.require_rows(batch_size)
-    flops = flops_per_token(model.config, context)
-    num_steps = num_steps or steps_of(config, model, windows, batch_size * context)
+    rows = batch_size // ranks.num_ranks
+    return _Frame(
+        tokenizer=tokenizer,
+        precision=precision,
+        model=model,
+        context=context,
+        batch_size=batch_size,
+        micro_batch_size=max(1, min(rows, config.micro_batch_tokens // context)),
+    )
+
+
+def _ready(
+    config: PretrainConfig,
+    ranks: Ranks,
+    frame: _Frame,
+    windows: Windows,
+    *,
+    folder: Path,
+    num_steps: int | None,
+) -> Run:
+    """The run on its device."""
+    model, precision, step_tokens = frame.model, frame.precision, frame.batch_size * frame.context
+    flops = flops_per_token(model.config, frame.context)
+    num_steps = num_steps or steps_of(config, model, windows, step_tokens)
     compiled = resolve_compile(
-        config.compile, ranks.device, _work(config, flops * num_steps * batch_size * context)
+        config.compile, ranks.device, _work(config, flops * num_steps * step_tokens)
     )
     if config.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-    trained = TrainedModel(model, DTYPES[precision], compiled=compiled)
-    wrapped = ranks.wrap(trained)
-    rows = batch_size // ranks.num_ranks
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    wrapped = ranks.wrap(TrainedModel(model, DTYPES[precision], compiled=compiled))
     run = Run(
         config=config,
         folder=folder,
         ranks=ranks,
-        tokenizer=tokenizer,
+        tokenizer=frame.tokenizer,
         windows=windows,
         model=model,
         wrapped=wrapped,
@@ -164,10 +276,10 @@ def prepare(
             weight_decay=config.weight_decay,
             table_rate=config.table_rate_share,
         ),
-        heldout=HeldOut(config.corpora, tokenizer),
+        heldout=HeldOut(config.corpora, frame.tokenizer),
         precision=precision,
-        batch_size=batch_size,
-        micro_batch_size=max(1, min(rows, config.micro_batch_tokens // context)),
+        batch_size=frame.batch_size,
+        micro_batch_size=frame.micro_batch_size,
         num_steps=num_steps,
         events=Events(folder / "events.jsonl"),
         scalars=None,
@@ -197,16 +309,14 @@ def _tokens(config: PretrainConfig, ranks: Ranks, tokenizer: Tokenizer, folder: 
     return tokens
 
 
-def _windows(
-    config: PretrainConfig, tokens: TokenFile, model: PreTrainedModel, tokenizer: Tokenizer
-) -> Windows:
+def _windows(config: PretrainConfig, tokens: TokenFile, frame: _Frame) -> Windows:
     return Windows(
         tokens,
-        config.context or model.config.max_position_embeddings,
+        frame.context,
         config.seed,
         packing=config.packing,
         mask_documents=config.mask_documents,
-        end_id=tokenizer.document_start_id,
+        end_id=frame.tokenizer.document_start_id,
     )
 
 
@@ -254,12 +364,11 @@ def steps_of(
     if tokens is None and epochs is None:
         tokens = TOKENS_PER_PARAMETER * sum(p.numel() for p in model.parameters())
         epochs = FRESH_EPOCHS
-    steps = num_steps_for(
+    return num_steps_for(
         Budget(tokens=tokens, epochs=epochs),
         step_tokens=step_tokens,
         epoch_tokens=windows.num_windows * windows.context,  # padding takes its place in steps
     )
-    return steps or 1
 
 
 def _work(config: PretrainConfig, flops: float) -> float:

@@ -15,11 +15,12 @@ from typing import Any
 
 import torch
 
-BYTES_PER_GIB = 1 << 30
+from dilmac.models import BYTES_PER_GIB
+from dilmac.training.precision import DTYPES
+
 TRIAL_SECONDS = 0.3  # of the matmul that measures an unknown device; half a second with its start
 SMALLEST_MATMUL, LARGEST_MATMUL = 256, 8192
 QUICK_SECONDS = 0.02  # a product that takes less is too small to fill the device
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,3 @@ class Pace:
             f"loss {loss:.3f} · {bits:.3f} bits/byte · {self.tokens_per_second:,.0f} tokens/s · "
             f"MFU {100 * self.mfu:.1f} % · {gibibytes:.1f} GiB"
         )
-
-    def line(self, loss: float, bits: float, step: int) -> str:
-        """The note with the step before it, for where no `Steps` counts (it also has the ETA)."""
-        return f"step {step:,} · {self.note(loss, bits)}"

@@ -13,19 +13,19 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dilmac.core import InputError
+from dilmac.training.choices import Packing
 from dilmac.training.pack import Plan, stored_plan
 from dilmac.training.token_file import TokenFile
 
-__all__ = ["IGNORED", "Batch", "Packing", "TokenFile", "Windows", "positions_of"]
+__all__ = ["IGNORED", "Batch", "TokenFile", "Windows", "positions_of"]
 
 IGNORED = -100  # a target that is not to be predicted, as torch's cross entropy has it
-Packing = Literal["concat", "best-fit"]
 Ids = NDArray[np.int64]
 
 
