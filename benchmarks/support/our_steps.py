@@ -76,9 +76,9 @@ def _recorded_losses() -> list[float]:
     attempt = loop_module._attempt
 
     def recording(*args: Any) -> Any:
-        result = attempt(*args)
-        losses.append(result.loss)
-        return result
+        made = attempt(*args)
+        losses.append(made[0].loss)
+        return made
 
     loop_module._attempt = recording
     return losses

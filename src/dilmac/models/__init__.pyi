@@ -6,6 +6,7 @@ from .card import write_card as write_card
 from .card import write_model_card as write_model_card
 from .checkpoint import load_model as load_model
 from .checkpoint import require_model_folder as require_model_folder
+from .checkpoint import round_weights as round_weights
 from .checkpoint import save_model as save_model
 from .convert.fit import Fit as Fit
 from .convert.fit import Frame as Frame

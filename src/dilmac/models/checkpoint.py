@@ -86,8 +86,20 @@ def load_model(folder: Path, dtype: torch.dtype | None = None) -> PreTrainedMode
     return cast("PreTrainedModel", model)
 
 
-def save_model(model: PreTrainedModel, folder: Path) -> None:
-    """Save weights and config as `AutoModelForCausalLM` opens them.
+def round_weights(model: PreTrainedModel, dtype: torch.dtype) -> None:
+    """Give every weight the value that it has in `dtype`; its type, and all buffers, stay.
+
+    A whole model in bf16 would round the frequencies of its positions, too, which no file holds.
+    """
+    import torch
+
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.to(dtype))
+
+
+def save_model(model: PreTrainedModel, folder: Path, dtype: torch.dtype | None = None) -> None:
+    """Save weights, in `dtype` or their own, and config as `AutoModelForCausalLM` opens them.
 
     Raises:
         DilmacError: a weight is not finite.
@@ -95,9 +107,18 @@ def save_model(model: PreTrainedModel, folder: Path) -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    for name, tensor in model.state_dict().items():
+    weights = model.state_dict()
+    for name, tensor in weights.items():
         if not bool(tensor.isfinite().all()):
             raise DilmacError(
                 f"{name} holds NaN or infinite values", where=folder, mend="lower the learning rate"
             )
-    model.save_pretrained(str(folder))
+    if dtype is None:
+        model.save_pretrained(str(folder))
+        return
+    model.config.dtype = dtype
+    # What shares its memory (tied tables) shares it afterwards, too, and is written once.
+    made: dict[int, torch.Tensor] = {}
+    for name, tensor in weights.items():
+        weights[name] = made.setdefault(tensor.data_ptr(), tensor.to(dtype))
+    model.save_pretrained(str(folder), state_dict=weights)

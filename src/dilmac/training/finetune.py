@@ -27,11 +27,13 @@ from dilmac.core import (
 from dilmac.models import (
     load_model,
     require_model_folder,
+    round_weights,
     save_model,
     with_model_folder,
     write_model_card,
 )
 from dilmac.tokenizer import IM_END, Tokenizer, copy_tokenizer
+from dilmac.training.allocator import keep_freed_memory
 from dilmac.training.config import FinetuneConfig
 from dilmac.training.instruct import (
     Row,
@@ -43,7 +45,7 @@ from dilmac.training.instruct import (
     split_examples,
 )
 from dilmac.training.lora import merge_adapter, save_adapter, with_adapter
-from dilmac.training.precision import resolve_precision, training_device
+from dilmac.training.precision import DTYPES, resolve_precision, training_device
 
 CHECKPOINTS = "checkpoints"
 WHOLE = "dilmac-whole"  # marks a checkpoint that was written to its end
@@ -73,6 +75,7 @@ def finetune(config: FinetuneConfig, *, force: bool = False) -> Artifact:
         if build.done:
             return build.done
         torch.set_num_threads(num_cpus())
+        keep_freed_memory()
         base = load_model(config.model)
         tokenizer.require_fit(base.get_input_embeddings().num_embeddings)
         max_length = config.max_length or int(base.config.max_position_embeddings)
@@ -246,11 +249,9 @@ def _save(model: Any, tokenizer: Tokenizer, config: FinetuneConfig, folder: Path
     stops = [tokenizer.control_id(IM_END), tokenizer.document_start_id]
     model.config.eos_token_id = stops
     model.generation_config.eos_token_id = stops
-    if config.save_precision == "bf16":
-        model.to(torch.bfloat16)
-        model.config.dtype = torch.bfloat16
-    save_model(model, folder)
-    difference = _reopened_difference(model.float(), probe, folder)
+    round_weights(model, DTYPES[config.save_precision])
+    save_model(model, folder, DTYPES[config.save_precision])
+    difference = _reopened_difference(model, probe, folder)
     proof["saved_logit_difference"] = float(f"{difference:.2g}")
     copy_tokenizer(config.model, folder)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PreTrainedModel
 
 from dilmac.core import (
@@ -23,7 +22,13 @@ from dilmac.core import (
 )
 from dilmac.evaluate import Bits
 from dilmac.explore import write_curves
-from dilmac.models import preset_named, save_model, with_model_folder, write_model_card
+from dilmac.models import (
+    preset_named,
+    round_weights,
+    save_model,
+    with_model_folder,
+    write_model_card,
+)
 from dilmac.tokenizer import copy_tokenizer, pretrained_names, pretrained_path
 from dilmac.training.budget import HoursBudget
 from dilmac.training.config import PretrainConfig
@@ -154,14 +159,11 @@ def _finish(run: Run, model: PreTrainedModel, build: Build, timings: Figures) ->
     if best:
         load_weights(model, best[0], build.path / CHECKPOINTS)
     dtype = DTYPES[config.save_precision]
-    with torch.no_grad():  # the figures are those of the weights that are saved
-        for parameter in model.parameters():
-            parameter.copy_(parameter.to(dtype))
+    round_weights(model, dtype)  # the figures are those of the weights that are saved
     figures = _figures(run, model)
     figures["weights_of_step"] = best[1]["step"] if best else run.num_steps
     _write_samples(run, figures["samples"])
-    model.to(dtype).config.dtype = dtype
-    save_model(model, build.path)
+    save_model(model, build.path, dtype)
     copy_tokenizer(run.tokenizer.folder, build.path)
     write_curves(build.path / "events.jsonl", build.path / "curves.html")
     write_model_card(build, figures, how="pretrained", corpora=config.corpora, base=config.model)
