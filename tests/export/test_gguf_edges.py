@@ -168,7 +168,7 @@ def test_a_difference_that_is_no_number_counts_as_the_largest() -> None:
     ("changes", "fault"),
     [
         ({"hidden_act": "gelu"}, "activation 'gelu'"),
-        ({"rope_parameters": None, "rope_scaling": {"type": "linear", "factor": 2}}, "'linear'"),
+        ({"rope_parameters": None, "rope_scaling": {"type": "dynamic", "factor": 2}}, "'dynamic'"),
         ({"architectures": None}, r"\(none\) cannot be written"),
         ({"vocab_size": 1000}, "the model has 1000 rows, the tokenizer 1024"),
     ],

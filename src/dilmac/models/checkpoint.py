@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from dilmac.core import DilmacError, InputError
+from dilmac.core import DilmacError, InputError, write_json
 
 if TYPE_CHECKING:
     import torch
@@ -116,9 +116,12 @@ def save_model(model: PreTrainedModel, folder: Path, dtype: torch.dtype | None =
     if dtype is None:
         model.save_pretrained(str(folder))
         return
-    model.config.dtype = dtype
     # What shares its memory (tied tables) shares it afterwards, too, and is written once.
     made: dict[int, torch.Tensor] = {}
     for name, tensor in weights.items():
         weights[name] = made.setdefault(tensor.data_ptr(), tensor.to(dtype))
     model.save_pretrained(str(folder), state_dict=weights)
+    # transformers wrote the type that the model has in memory.
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    write_json(path, {**config, "dtype": str(dtype).removeprefix("torch.")})
