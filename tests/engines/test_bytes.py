@@ -69,10 +69,9 @@ def test_ids_of_a_character_in_bytes_are_all_given_out(
     llama: LlamaCpp, tokenizer: Tokenizer
 ) -> None:
     text = "漢a🙂ç語"
-    ids = tokenizer.encode(text)
     request = {
         "prompt": [1],
-        "n_predict": len(ids),
+        "n_predict": len(text.encode()),  # the model may choose bytes where there is a piece
         "temperature": 0.0,
         "n_probs": 1,
         "stream": True,

@@ -62,26 +62,24 @@ def finetune(config: FinetuneConfig, *, force: bool = False) -> Artifact:
     """
     config = with_model_folder(config)
     require_model_folder(config.model)
-    files = instruction_files(config.data)
-    examples = read_instructions(*files)
+    examples = read_instructions(*instruction_files(config.data))
     split = split_examples(
         examples,
         validation_percent=config.validation_percent,
         test_percent=config.test_percent,
     )
     tokenizer = Tokenizer(config.model)
-    inputs = {"model": [config.model], "data": files}
+    inputs = {"model": [config.model], "data": instruction_files(config.data)}
     with building("model", config, inputs, force=force, resumable=True) as build:
         if build.done:
             return build.done
-        torch.set_num_threads(num_cpus())
-        keep_freed_memory()
+        _use_the_machine()
         base = load_model(config.model)
         tokenizer.require_fit(base.get_input_embeddings().num_embeddings)
         max_length = config.max_length or int(base.config.max_position_embeddings)
         rows, too_long = encode_examples(split.train, tokenizer, max_length)
-        measured, too_long_to_measure = encode_fitting(split.validation, tokenizer, max_length)
-        too_long += too_long_to_measure
+        measured, unmeasured = encode_fitting(split.validation, tokenizer, max_length)
+        too_long += unmeasured
         _keep_rejects(build.path, [example.where for example in too_long], max_length)
         model = _prepared(base, config)
         trainable, total = _num_parameters(model)
@@ -94,7 +92,7 @@ def finetune(config: FinetuneConfig, *, force: bool = False) -> Artifact:
         before = _validation_loss(trainer) if measured else None
         trainer.train(resume_from_checkpoint=_newest_checkpoint(build.path / CHECKPOINTS))
         after = _validation_loss(trainer) if measured else None
-        seconds = time.monotonic() - started
+        timings = {"train_seconds": round(time.monotonic() - started, 1)}
         # Without the mixed-precision wrapper that the trainer put around `forward`.
         model = trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
         proof = _save(model, tokenizer, config, build.path)
@@ -111,9 +109,15 @@ def finetune(config: FinetuneConfig, *, force: bool = False) -> Artifact:
             **proof,
             "precision": resolve_precision(config.precision, training_device()),
         }
-        sources = data_sources(examples)
-        write_model_card(build, figures, how="finetuned", base=config.model, sources=sources)
-        return build.finish(figures, train_seconds=round(seconds, 1))
+        write_model_card(
+            build, figures, how="finetuned", base=config.model, sources=data_sources(examples)
+        )
+        return build.finish(figures, **timings)
+
+
+def _use_the_machine() -> None:
+    torch.set_num_threads(num_cpus())
+    keep_freed_memory()
 
 
 def _num_parameters(model: Any) -> tuple[int, int]:

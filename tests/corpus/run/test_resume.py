@@ -133,7 +133,7 @@ def test_a_run_stopped_while_it_is_hashed_goes_on_there(
     config = CorpusConfig(inputs=(str(path),), out=tmp_path / "c")
     calm = build_corpus(config.model_copy(update={"out": tmp_path / "calm"}))
 
-    def stopped(folder: Path) -> dict[str, object]:
+    def stopped(folder: Path, **_: object) -> dict[str, object]:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
