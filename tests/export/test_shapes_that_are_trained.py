@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 def prove(model: Path, out: Path) -> None:
     parity = export_gguf(GgufConfig(model=model, out=out)).figures["parity"]
     assert parity["ids"]["different"] == parity["ids"]["lossy"] == 0
-    assert parity["ids"]["lines"] + parity["ids"]["fuzz_strings"] >= 2_500
+    assert parity["ids"]["lines"] + parity["ids"]["fuzz_strings"] >= 2_400
     assert parity["logprobs"]["positions"] == 2_000
     assert parity["logprobs"]["largest_difference"] <= parity["logprobs"]["bound"]
     assert parity["logprobs"]["best_differs_beyond_margin"] == 0
