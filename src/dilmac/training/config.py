@@ -65,7 +65,7 @@ class PretrainConfig(StageConfig):
     optimizer: OptimizerName = Field(
         "muon", description="muon for the matrices of the blocks with AdamW for the rest, or adamw"
     )
-    learning_rate: float = Field(2e-3, gt=0, description="highest learning rate")
+    learning_rate: float = Field(2e-3, gt=0, le=10, description="highest learning rate")
     table_rate_share: float = Field(
         1.0, gt=0, description="learning rate of input and output rows, as a share of the others'"
     )

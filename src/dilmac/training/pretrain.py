@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from dilmac.core import (
     Artifact,
     Build,
     ConfigError,
+    DilmacError,
     Figures,
     building,
     open_artifact,
@@ -183,6 +185,13 @@ def _write_samples(run: Run, samples: dict[str, str]) -> None:
 def _figures(run: Run, model: PreTrainedModel) -> dict[str, Any]:
     config, tokens = run.config, run.windows.tokens
     by_source = bits_within(run.heldout, model, FINAL_EVAL_BYTES)
+    bits = sum(by_source.values(), Bits())
+    if not math.isfinite(bits.nats):
+        raise DilmacError(
+            "the trained model's loss on held-out text is not finite",
+            where=run.folder,
+            mend="begin anew with --force and a lower --learning-rate",
+        )
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "steps": run.num_steps,
@@ -193,7 +202,7 @@ def _figures(run: Run, model: PreTrainedModel) -> dict[str, Any]:
         "epochs": round(run.num_steps * run.batch_size / run.windows.num_windows, 3),
         "padding_share": round(run.windows.padding_share, 4),
         "precision": run.precision,
-        "heldout_bits_per_byte": _round(sum(by_source.values(), Bits())),
+        "heldout_bits_per_byte": _round(bits),
         "heldout_bits_per_byte_by_source": {name: _round(b) for name, b in by_source.items()},
         "samples": continuations(model, run.tokenizer, config.sample_prompts, config.seed),
     }
