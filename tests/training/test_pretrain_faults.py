@@ -37,9 +37,9 @@ def test_hours_that_hold_no_more_than_the_trial_are_refused(
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_its_checkpoint(
     tales: Path, sample_tokenizer: Path, tmp_path: Path
 ) -> None:
-    settings = {"learning_rate": 1e30, "tokens": 20_480, "checkpoint_steps": 1}
+    config = small(tales, sample_tokenizer, tmp_path / "m", tokens=20_480, checkpoint_steps=1)
     with pytest.raises(DilmacError, match=r"loss runs away.*not finite") as raised:
-        pretrain(small(tales, sample_tokenizer, tmp_path / "m", **settings))
+        pretrain(config.model_copy(update={"learning_rate": 1e30}))  # no flag takes that
     assert "--learning-rate" in str(raised.value)
     assert not (tmp_path / "m").exists()
     kept = list((tmp_path / ".m.partial" / "checkpoints").iterdir())
