@@ -14,7 +14,8 @@ def keep_freed_memory() -> bool:
     """Make glibc keep what a step frees for the next step; whether it could be told so.
 
     By default it maps every large buffer anew, and the kernel fills each page with zeros at its
-    first touch: 170,000 page faults for a step of the `quick` preset, a quarter of its time.
+    first touch: 170,000 page faults for a step of four layers on 2,048 tokens, a quarter of its
+    time (benchmarks/RESULTS.md).
     """
     if not sys.platform.startswith("linux"):
         return False
