@@ -39,7 +39,9 @@ requeue() {
 trap requeue USR1
 
 # One torchrun on each node; they meet on the first.
-first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+# (No `| head`: it may close the pipe before scontrol has written, and pipefail ends the job.)
+hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
+first=${hosts%%$'\n'*}
 srun torchrun \
     --nnodes "$SLURM_NNODES" \
     --nproc-per-node "${PROCESSES:-gpu}" \

@@ -153,7 +153,8 @@ def test_torchrun_gets_one_process_a_gpu_and_every_flag_as_it_was(tmp_path: Path
 
 
 SLURM = {"SLURM_JOB_ID": "70123", "SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "node[1-2]"}
-HOSTS = 'if [ "$1" = show ]; then printf "node1\\nnode2\\n"; else echo "$@"; fi'
+# Two writes: a reader that stops after the first line breaks the pipe under the second.
+HOSTS = 'if [ "$1" = show ]; then echo node1; sleep 0.1; echo node2; else echo "$@"; fi'
 
 
 @needs_bash
@@ -186,7 +187,7 @@ def test_slurm_puts_the_job_into_the_queue_again_when_its_time_is_up(tmp_path: P
         while not running.exists():
             assert job.poll() is None
             time.sleep(0.02)
-        # `head -n 1`, srun and torchrun have begun, so the trap stands.
+        # srun and torchrun have begun, so the trap stands.
         subprocess.run(["kill", "-USR1", str(job.pid)], check=True)
         shown, _ = job.communicate()
     assert "requeue 70123" in shown

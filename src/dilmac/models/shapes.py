@@ -59,7 +59,7 @@ def _candidates(target: int, vocab_size: int) -> Iterator[Preset]:
     is_tied = target < TIED_BELOW
     for width in _widths():
         step = 256 if width >= 256 else 64
-        lowest = max(step, 2 * width // step * step)
+        lowest = math.ceil(2 * width / step) * step
         for feed_forward in range(lowest, 4 * width + 1, step):
             one = num_parameters(_shape(width, feed_forward, 1, is_tied=is_tied), vocab_size)
             two = num_parameters(_shape(width, feed_forward, 2, is_tied=is_tied), vocab_size)
