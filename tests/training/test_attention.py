@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from dilmac.training import attention
 from dilmac.training.attention import causal_attention
 from dilmac.training.pack import document_mask
 
@@ -38,7 +39,7 @@ def test_hidden_states_equal_those_of_transformers(num_kv_heads: int) -> None:
     assert not torch.allclose(ours, model.model(input_ids=ids).last_hidden_state, atol=1e-2)
 
 
-def test_compiled_it_attends_without_a_mask() -> None:
+def test_compiled_it_attends_without_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[Any, Any]] = []
 
     def look(graph: torch.fx.GraphModule, _: Any) -> Any:
@@ -46,12 +47,50 @@ def test_compiled_it_attends_without_a_mask() -> None:
         seen.extend((n.kwargs.get("attn_mask"), n.kwargs.get("is_causal")) for n in calls)
         return graph
 
+    monkeypatch.setattr(attention, "MAX_BLOCK_CONTEXT", 15)
     model = model_of(2)
     embedded = torch.randn(2, 16, 64)
     torch._dynamo.reset()
     with causal_attention(model.config):
         torch.compile(model.model, backend=look)(inputs_embeds=embedded, use_cache=False)
     assert seen == [(None, True)] * 2
+
+
+@pytest.mark.parametrize("num_kv_heads", [2, 1])
+def test_compiled_for_a_cpu_it_attends_in_blocks(num_kv_heads: int) -> None:
+    seen: list[str] = []
+
+    def look(graph: torch.fx.GraphModule, _: Any) -> Any:
+        seen.extend(str(node.target) for node in graph.graph.nodes)
+        return graph
+
+    model = model_of(num_kv_heads)
+    embedded = torch.randn(2, 150, 64)
+    torch._dynamo.reset()
+    with causal_attention(model.config):
+        plain = model.model(inputs_embeds=embedded, use_cache=False).last_hidden_state
+        compiled = torch.compile(model.model, backend=look)
+        ours = compiled(inputs_embeds=embedded, use_cache=False).last_hidden_state
+    assert seen and not any("scaled_dot_product" in name for name in seen)
+    torch.testing.assert_close(ours, plain, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("context", [1, 63, 64, 129, 300])
+def test_blocks_give_the_numbers_and_gradients_of_sdpa(context: int) -> None:
+    generator = torch.Generator().manual_seed(context)
+    parts = [torch.randn(2, heads, context, 16, generator=generator) for heads in (4, 2, 2)]
+    mine = [part.clone().requires_grad_() for part in parts]
+    theirs = [part.clone().requires_grad_() for part in parts]
+    ours = attention._in_blocks(mine[0], mine[1], mine[2], 0.25)
+    sdpa = torch.nn.functional.scaled_dot_product_attention(
+        theirs[0], theirs[1], theirs[2], is_causal=True, scale=0.25, enable_gqa=True
+    ).transpose(1, 2)
+    torch.testing.assert_close(ours, sdpa, rtol=0, atol=1e-5)
+    weights = torch.randn(ours.shape, generator=generator)
+    (ours * weights).sum().backward()
+    (sdpa * weights).sum().backward()
+    for a, b in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=0, atol=1e-4)
 
 
 def test_generation_attends_as_before() -> None:

@@ -20,7 +20,7 @@ import yaml
 from dilmac.core import Build, Figures, open_artifact, versions
 from dilmac.models.card_text import LICENSE_TEXTS, model_card
 
-How = Literal["pretrained", "finetuned", "converted", "rescaled"]
+How = Literal["pretrained", "finetuned", "converted", "rescaled", "transplanted"]
 OURS = "apache-2.0"  # of weights that dilmac makes from text; whoever trains may put another there
 UNKNOWN = "unknown"
 OTHER_SOURCES = "(other sources)"  # as a corpus names those that it added up
@@ -74,16 +74,14 @@ def write_model_card(
     corpora: Sequence[Path] = (),
     base: Path | None = None,
     license: str | None = None,
-    licenses: Mapping[str, str] | None = None,
     sources: Sequence[DataSource] = (),
 ) -> None:
     """Write `README.md` and `LICENSE` into an artifact that is nearly done.
 
     `corpora` are the artifacts whose text was learned; `base` the model folder that the weights
     come from (where `how` is `pretrained`, training went on from it), whose license goes on to
-    hold; `license` that of the weights where it was stated otherwise; `licenses` the license of
-    each source of the data, where it is known beside what the corpora record; `sources` the data
-    where they are no corpora.
+    hold; `license` that of the weights where it was stated otherwise; `sources` the data where
+    they are no corpora.
     """
     config = json.loads((build.path / "config.json").read_text(encoding="utf-8"))
     inputs = {
@@ -92,7 +90,7 @@ def write_model_card(
         if records
     }
     if corpora:
-        sources = data_sources(corpora, licenses or {})
+        sources = data_sources(corpora)
     facts = CardFacts(
         how=how,
         license=license or (base_license(base) if base else OURS),
@@ -159,23 +157,17 @@ def _license_file(base: Path) -> Path | None:
     return next((base / name for name in names if (base / name).is_file()), None)
 
 
-def data_sources(corpora: Sequence[Path], given: Mapping[str, str]) -> tuple[DataSource, ...]:
-    """The sources of corpus artifacts, most documents first, with the licenses that are known.
-
-    `given` are licenses of sources; they stand for what a corpus counts as unknown, or where it
-    was made before licenses were counted.
-    """
+def data_sources(corpora: Sequence[Path]) -> tuple[DataSource, ...]:
+    """The sources of corpus artifacts, most documents first, with the licenses that are known."""
     by_source: dict[str, Counter[str]] = {}
     for corpus in corpora:
         figures = open_artifact(corpus, "corpus").figures
         for name, count in _documents_by_source(figures).items():
             licenses = Counter(figures.get("licenses", {}).get(name, {}))
-            licenses.pop(UNKNOWN, None)
-            unknown = count - licenses.total()  # counted as such, or not counted at all
             counter = by_source.setdefault(name, Counter())
             counter.update(licenses)
-            if unknown > 0:
-                counter[given.get(name, UNKNOWN)] += unknown
+            if (uncounted := count - licenses.total()) > 0:  # made before licenses were counted
+                counter[UNKNOWN] += uncounted
     rows = sorted(by_source.items(), key=lambda row: (-row[1].total(), row[0]))
     return tuple(DataSource(name, row.total(), licenses=row) for name, row in rows)
 

@@ -46,9 +46,10 @@ def resolve_precision(asked: str, device: torch.device) -> str:
     return "fp32"
 
 
-# Compiling takes half a minute to a minute, and pays with a fifth to two fifths of the time after
-# it: from this many operations on a CPU (about five minutes here) it is worth it.
-WORTH_COMPILING_FLOPS = 5e13
+# Compiling takes one to one and a half minutes where torch has not kept it from an earlier run, and
+# pays with a fifth to two fifths of the time after it: from this many operations on a CPU (about
+# eight minutes here) it is worth it.
+WORTH_COMPILING_FLOPS = 1e14
 
 
 # torch's code generators: Triton on GPUs, which builds its launchers in C, and C++ on CPUs.
