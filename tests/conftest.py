@@ -48,6 +48,43 @@ def sample_tokenizer(made: Path, sample_corpus: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def byte_level(made: Path) -> Path:
+    """A tokenizer in Qwen's manner: 600 rows and the added tokens."""
+    from byte_level_base import make_base
+
+    return make_base(made / "byte-level-base", 600)
+
+
+@pytest.fixture(scope="session")
+def byte_level_extended(made: Path, byte_level: Path, sample_corpus: Path) -> Path:
+    """The same, extended; its special tokens come from the configuration, as Qwen's."""
+    from byte_level_base import NUM_NEW
+    from dilmac.tokenizer import ExtendConfig, extend_tokenizer
+
+    out = made / "byte-level-extended"
+    config = ExtendConfig(corpus=sample_corpus, base=str(byte_level), rows=NUM_NEW, out=out)
+    return extend_tokenizer(config).path
+
+
+@pytest.fixture(scope="session")
+def byte_level_pruned(made: Path, byte_level: Path, sample_corpus: Path) -> Path:
+    """The same with 330 of its old rows."""
+    from byte_level_base import ROWS_KEPT
+    from dilmac.core import bundled_prose
+    from dilmac.tokenizer import ExtendConfig, extend_tokenizer
+
+    config = ExtendConfig(
+        corpus=sample_corpus,
+        base=str(byte_level),
+        rows=40,
+        keep=ROWS_KEPT,
+        other_texts=(str(bundled_prose()[0]),),
+        out=made / "byte-level-pruned",
+    )
+    return extend_tokenizer(config).path
+
+
+@pytest.fixture(scope="session")
 def tiny_model(made: Path, sample_corpus: Path, sample_tokenizer: Path) -> Path:
     """A `tiny` model that has seen some thousand tokens."""
     from dilmac.training import PretrainConfig, pretrain

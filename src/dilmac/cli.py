@@ -14,7 +14,7 @@ from cyclopts import App, CycloptsError, Parameter
 from pydantic import BaseModel, ValidationError
 
 import dilmac
-from dilmac.cli_models import CONFIGS, models_app
+from dilmac.cli_models import CONFIGS, add_transplant, models_app
 from dilmac.core import Artifact, DilmacError, Figures, console, explain
 from dilmac.corpus import CorpusConfig
 from dilmac.evaluate import EvaluateConfig
@@ -92,6 +92,7 @@ def _line(name: str, value: Any) -> None:
 
 
 app.command(models_app(_show))
+add_transplant(app, _show)
 
 
 @app.command(sort_key=0)

@@ -1,4 +1,4 @@
-"""`dilmac models`: the verbs about models that are there. It parses, calls, and prints."""
+"""The verbs that make models of models. They parse, call, and print."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from cyclopts import App, Parameter
 from dilmac.core import Artifact, Figures
 from dilmac.models import PresetsConfig
 from dilmac.training import ConvertConfig, RescaleConfig
+from dilmac.transplant import TransplantConfig
 
 Flat = Parameter(name="*")
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Force = Annotated[bool, Parameter(name="--force", negative="")]
 Show = Callable[[Artifact | Figures, bool], None]
 
-CONFIGS = (PresetsConfig, ConvertConfig, RescaleConfig)
+CONFIGS = (PresetsConfig, ConvertConfig, RescaleConfig, TransplantConfig)
 DEFAULT_PRESETS = PresetsConfig()
 
 
@@ -65,3 +66,19 @@ def models_app(show: Show) -> App:
         show(run(config, force=force), as_json)
 
     return models
+
+
+def add_transplant(app: App, show: Show) -> None:
+    """The verb `dilmac transplant`."""
+
+    @app.command
+    def transplant(
+        *, config: Annotated[TransplantConfig, Flat], force: Force = False, as_json: Json = False
+    ) -> None:
+        """Give a model another tokenizer: rebuild its rows, copy the rest.
+
+        Example: `dilmac transplant --model Qwen/Qwen3-0.6B --tokenizer extended --out qwen-tr`
+        """
+        from dilmac.transplant import transplant as run
+
+        show(run(config, force=force), as_json)

@@ -51,6 +51,7 @@ VERBS = {
     "tokenizer extend": ("dilmac.tokenizer", "ExtendConfig", "extend_tokenizer"),
     "pretrain": ("dilmac.training", "PretrainConfig", "pretrain"),
     "finetune": ("dilmac.training", "FinetuneConfig", "finetune"),
+    "transplant": ("dilmac.transplant", "TransplantConfig", "transplant"),
     "evaluate": ("dilmac.evaluate", "EvaluateConfig", "evaluate"),
     "export gguf": ("dilmac.export", "GgufConfig", "export_gguf"),
 }

@@ -22,6 +22,7 @@ TITLES = {
     "finetuned": "A Turkish language model, taught to answer",
     "converted": "A language model, converted from a PyTorch state dict",
     "rescaled": "A language model with a context longer than trained",
+    "transplanted": "A language model on another tokenizer",
 }
 SUMMARIES = {
     "pretrained": "Metin tamamlayan bir Türkçe dil modeli; ağırlıkları sıfırdan eğitildi.",
@@ -32,6 +33,7 @@ SUMMARIES = {
     "finetuned": "Sohbet biçiminde yanıt vermek üzere ince ayar yapılmış bir dil modeli.",
     "converted": "PyTorch ağırlıklarından Hugging Face biçimine dönüştürülmüş bir dil modeli.",
     "rescaled": "Bağlamı, eğitildiğinden daha uzun olacak biçimde genişletilmiş bir dil modeli.",
+    "transplanted": "Başka bir belirteçleyiciye geçirilmiş bir dil modeli.",
 }
 USE = """\
 ```python

@@ -3,6 +3,10 @@ from .adapter.adapter import QwenTurkishTokenizerAdapter as QwenTurkishTokenizer
 from .adapter.adapter import TokenizerAdapter as TokenizerAdapter
 from .adapter.align import Alignment as Alignment
 from .adapter.align import Chunk as Chunk
+from .adapter.opening import open_side as open_side
+from .adapter.roles import PADDING as PADDING
+from .adapter.roles import counterpart as counterpart
+from .adapter.side import Side as Side
 from .chat import CHAT_TEMPLATE as CHAT_TEMPLATE
 from .chat import EncodedChat as EncodedChat
 from .chat import Message as Message
@@ -12,6 +16,7 @@ from .convert import Piece as Piece
 from .convert import PieceType as PieceType
 from .convert import is_unigram as is_unigram
 from .convert import read_pieces as read_pieces
+from .encode import TOKENIZER_FILES as TOKENIZER_FILES
 from .encode import Tokenizer as Tokenizer
 from .encode import copy_tokenizer as copy_tokenizer
 from .encode import require_characters as require_characters
@@ -19,6 +24,7 @@ from .entities import ENTITY_SETS as ENTITY_SETS
 from .entities import EntitySet as EntitySet
 from .extend.config import ExtendConfig as ExtendConfig
 from .extend.verb import extend_tokenizer as extend_tokenizer
+from .hub import folder_of as folder_of
 from .measure.colors import tokens_html as tokens_html
 from .measure.compare import compare_tokenizers as compare_tokenizers
 from .measure.config import CompareConfig as CompareConfig

@@ -53,11 +53,8 @@ def attend(
 
 
 def _wants_blocks(query: torch.Tensor) -> bool:
-    return (
-        torch.compiler.is_compiling()
-        and query.device.type == "cpu"
-        and query.shape[2] <= MAX_BLOCK_CONTEXT
-    )
+    on_cpu = query.device.type == "cpu" and query.shape[2] <= MAX_BLOCK_CONTEXT
+    return on_cpu and bool(torch.compiler.is_compiling())
 
 
 def _in_blocks(

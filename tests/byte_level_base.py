@@ -22,6 +22,8 @@ QWEN_SPLIT = (
 )
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 ADDED = (*SPECIAL, "<tool_call>", "<think>", "</think>")
+NUM_NEW = 300  # rows of the extended one
+ROWS_KEPT = 330  # of the pruned one's old rows
 
 words = st.text("abcçdefgğhıijklmnoöprsştuüvyzÇĞİÖŞÜ 0123456789.,'’\n\t\u2581", max_size=80)
 anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)

@@ -1,0 +1,14 @@
+from .config import TransplantConfig as TransplantConfig
+from .mixture import Mixture as Mixture
+from .mixture import composed as composed
+from .mixture import mixed as mixed
+from .multimodal import MultimodalAdapter as MultimodalAdapter
+from .plan import Origin as Origin
+from .plan import Plan as Plan
+from .registry import METHODS as METHODS
+from .registry import Role as Role
+from .registry import Rows as Rows
+from .registry import Wanted as Wanted
+from .registry import method_named as method_named
+from .registry import register as register
+from .verb import transplant as transplant

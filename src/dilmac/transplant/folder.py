@@ -1,0 +1,86 @@
+"""The small files of a transplanted model: configs, generation settings, tokenizer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from dilmac.core import InputError, write_json
+from dilmac.tokenizer import copy_tokenizer
+from dilmac.transplant.architectures import (
+    IdMap,
+    Settings,
+    ids_named,
+    with_ids,
+    with_vocabulary,
+)
+
+CONFIG, GENERATION = "config.json", "generation_config.json"
+# Of the old model: how pictures become tensors, and its papers.
+COPIED = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
+
+
+def read_settings(path: Path) -> Settings:
+    """A config as JSON; empty where there is none.
+
+    Raises:
+        InputError: it is no JSON object.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"no JSON ({error})", where=path) from error
+    if not isinstance(found, dict):
+        raise InputError("no JSON object", where=path)
+    return found
+
+
+def write_folder(
+    source: Path,
+    tokenizer: Path,
+    folder: Path,
+    *,
+    new_id: IdMap,
+    num_rows: int,
+    is_tied: bool,
+    silent: list[int],
+) -> None:
+    """Write everything but the weights; `silent` are new ids that generation must not give."""
+    settings = read_settings(source / CONFIG)
+    changed = with_vocabulary(settings, num_rows, is_tied=is_tied)
+    write_json(folder / CONFIG, with_ids(changed, new_id))
+    generation = with_ids(read_settings(source / GENERATION), new_id)
+    if silent:
+        told = {*generation.get("suppress_tokens", []), *silent}
+        generation["suppress_tokens"] = sorted(told)
+    if generation:
+        write_json(folder / GENERATION, generation)
+    if tokenizer != folder:
+        copy_tokenizer(tokenizer, folder)
+    for name in COPIED:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+
+
+def require_ids(source: Path, ids: Mapping[int, int], names: Mapping[int, str]) -> None:
+    """Refuse a tokenizer without what the model cannot do without: an end, and its pictures.
+
+    `names` are the old control tokens by id.
+
+    Raises:
+        InputError: a token that the model's config names has no counterpart.
+    """
+    settings = read_settings(source / CONFIG)
+    named = [*ids_named(settings), *ids_named(read_settings(source / GENERATION))]
+    ends = [row for key, row in named if key == "eos_token_id"]
+    if ends and not any(row in ids for row in ends):
+        shown = ", ".join(names.get(row, str(row)) for row in dict.fromkeys(ends))
+        raise InputError(
+            f"the new tokenizer has none of the tokens that end an answer of this model ({shown})",
+            where="--tokenizer",
+            mend="give one with ChatML markers: `dilmac tokenizer train` and `extend` make them",
+        )

@@ -1,0 +1,67 @@
+"""Rows as weighted sums of old rows: what every method but drawing at random makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import torch
+import torch.nn.functional as F
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """`parts[i]` are the old rows of the i-th wanted one, `weights[i]` how much of each."""
+
+    parts: Sequence[Sequence[int]]
+    weights: Sequence[Sequence[float]]
+
+    def __call__(self, table: torch.Tensor, start: int, stop: int) -> torch.Tensor:
+        """Wanted rows `start` to `stop`, [rows, width], float32, from a table [old rows, width]."""
+        parts, weights = self.parts[start:stop], self.weights[start:stop]
+        flat = torch.tensor([old for row in parts for old in row], dtype=torch.long)
+        shares = torch.tensor([share for row in weights for share in row], dtype=torch.float32)
+        offsets = torch.tensor([0, *accumulate(map(len, parts))][:-1], dtype=torch.long)
+        if not len(offsets):
+            return torch.zeros(0, table.shape[1])
+        # Only the rows that are used become float32: the table may be on a disk.
+        used, places = flat.unique(return_inverse=True)
+        rows = table[used].float()
+        if not len(used):
+            return torch.zeros(len(parts), table.shape[1])
+        made: torch.Tensor = F.embedding_bag(
+            places, rows, offsets, mode="sum", per_sample_weights=shares
+        )
+        return made
+
+
+def mixed(parts: Sequence[Sequence[int]], weights: Sequence[Sequence[float]]) -> Mixture:
+    """A mixture whose weights are scaled to sum to one, row by row."""
+    scaled = [[share / sum(row) for share in row] for row in weights]
+    return Mixture(parts, scaled)
+
+
+Decompositions = Sequence[Sequence[tuple[Sequence[int], float]]]
+
+
+def composed(
+    decompositions: Decompositions, weigh: Callable[[Sequence[int]], Sequence[float]]
+) -> Mixture:
+    """Rows of their parts: `weigh` says how much of each part, a decomposition's share the rest.
+
+    Each row has one decomposition or several (parts, share).
+    """
+    parts: list[list[int]] = []
+    weights: list[list[float]] = []
+    for ways in decompositions:
+        row_parts: list[int] = []
+        row_weights: list[float] = []
+        for way, share in ways:
+            each = weigh(way)
+            scale = share / sum(each)
+            row_parts += way
+            row_weights += [weight * scale for weight in each]
+        parts.append(row_parts)
+        weights.append(row_weights)
+    return mixed(parts, weights)

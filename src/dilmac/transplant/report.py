@@ -1,0 +1,75 @@
+"""`report.html` of a transplant: where rows come from, what is saved, what is left to heal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dilmac.core import Figures, Page
+from dilmac.transplant.config import TransplantConfig
+
+MEANINGS = {
+    "copied": "the old token of the same bytes, bit for bit",
+    "role": "the old control token of the same role",
+    "composed": "made of old rows by the method",
+    "fresh": "a control token that the old vocabulary has nothing like: the mean of all rows",
+    "idle": "padding: zero, never generated",
+}
+ADVICE = {
+    "extend": "Every old token keeps its row, so English and code begin where they were. What is "
+    "new is a guess until it is trained: a few million tokens of Turkish, with a little of the "
+    "rest, on the new rows and, better, on low-rank adapters of the layers as well.",
+    "replace": "English and code are cut into smaller pieces than before, and all layers have to "
+    "learn the new cuts: train everything, or adapters and all rows, with a fifth to a quarter of "
+    "English and code, on more text than an extension needs.",
+}
+
+
+def write_report(path: Path, config: TransplantConfig, figures: Figures) -> None:
+    """Write the page, self-contained."""
+    page = Page("A model on another tokenizer")
+    page.text(
+        f"{config.model} → {config.tokenizer} ({figures['way']}), new rows by {figures['init']}: "
+        f"{figures['init_source']}"
+    )
+    page.heading("Rows").figure(_origins(figures)).table(
+        ("rows", "origin", "meaning"),
+        [(count, name, MEANINGS[name]) for name, count in figures["rows_by_origin"].items()],
+    )
+    page.heading("Size").table(
+        ("", "before", "after"),
+        [
+            ("rows", figures["rows_before"], figures["rows"]),
+            ("parameters", f"{figures['parameters_before']:,}", f"{figures['parameters']:,}"),
+            ("bytes", f"{figures['bytes_before']:,}", f"{figures['bytes']:,}"),
+        ],
+    )
+    if "tokens" in figures:
+        page.heading("Tokens saved").table(
+            ("text", "tokens before", "after", "saved"),
+            [
+                (kind, f"{row['before']:,}", f"{row['after']:,}", f"{row['saved']:.1%}")
+                for kind, row in figures["tokens"].items()
+            ],
+        )
+        _bits(page, figures["bits_per_byte"])
+    page.heading("What next").text(ADVICE[figures["way"]]).write(path)
+
+
+def _bits(page: Page, bits: dict[str, dict[str, float]]) -> None:
+    kinds = list(bits["before"])
+    page.heading("Bits per byte").table(
+        ("", *kinds), [(stage, *(row[kind] for kind in kinds)) for stage, row in bits.items()]
+    )
+    page.text("What step 0 says of a method is little: a few dozen training steps do.", soft=True)
+
+
+def _origins(figures: Figures) -> Any:
+    import plotly.graph_objects as go
+
+    counts = {name: count for name, count in figures["rows_by_origin"].items() if count}
+    figure = go.Figure(
+        [go.Bar(y=["rows"], x=[n], name=name, orientation="h") for name, n in counts.items()]
+    )
+    figure.update_layout(barmode="stack", height=180, margin={"t": 20, "b": 20})
+    return figure

@@ -1,0 +1,294 @@
+"""The verb: every architecture, both ways, tied and untied; and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from small_models import ARCHITECTURES, has_class, logits_of, make_model
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from dilmac.core import DilmacError, bundled_prose
+from dilmac.tokenizer import Tokenizer
+from dilmac.transplant import TransplantConfig, transplant
+from dilmac.transplant.stream import open_checkpoint
+
+ENGLISH = "The quick brown fox jumps over the lazy dog. if x == 1: return 2"
+TURKISH = bundled_prose()[0].read_text(encoding="utf-8")[:400]
+
+
+@pytest.fixture(scope="module")
+def qwen(tmp_path_factory: pytest.TempPathFactory, byte_level: Path) -> Path:
+    return make_model(tmp_path_factory.mktemp("models") / "qwen3", byte_level)
+
+
+def run(out: Path, model: Path, tokenizer: Path | str, **others: Any) -> Any:
+    config = TransplantConfig(model=str(model), tokenizer=str(tokenizer), out=out, **others)
+    return transplant(config)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("kind", sorted(ARCHITECTURES))
+def test_every_architecture_speaks_through_the_new_tokenizer(
+    tmp_path: Path, byte_level: Path, byte_level_extended: Path, kind: str, tied: bool
+) -> None:
+    """On ids that did not change the extended model gives the source's logits."""
+    if not has_class(kind):
+        pytest.skip(f"this transformers has no {kind}")
+    source = make_model(tmp_path / "source", byte_level, kind, tied=tied)
+    made = run(tmp_path / "out", source, byte_level_extended)
+    ids = Tokenizer(byte_level).encode(ENGLISH)
+    before, after = logits_of(source, ids), logits_of(made.path, ids)
+    torch.testing.assert_close(after[:, : before.shape[1]], before, rtol=0, atol=1e-5)
+    assert after.shape[1] == len(Tokenizer(byte_level_extended))
+    assert made.figures["way"] == "extend" and made.figures["tied"] == tied
+    turkish = Tokenizer(made.path).encode(TURKISH)
+    assert len(turkish) < len(Tokenizer(byte_level).encode(TURKISH))
+    assert bool(logits_of(made.path, turkish).isfinite().all())
+    config = json.loads((made.path / "config.json").read_text(encoding="utf-8"))
+    assert config["model_type"] == kind and config["vocab_size"] == after.shape[1]
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_pruned_extension_gives_the_logits_of_the_rows_it_kept(
+    tmp_path: Path, byte_level: Path, byte_level_pruned: Path, tied: bool
+) -> None:
+    source = make_model(tmp_path / "source", byte_level, tied=tied)
+    made = run(tmp_path / "out", source, byte_level_pruned)
+    kept = json.loads((byte_level_pruned / "rows.json").read_text(encoding="utf-8"))
+    old_of = {new: parts[0] for new, parts in enumerate(kept) if len(parts) == 1}
+    ids = [row for row in Tokenizer(made.path).encode(ENGLISH) if row in old_of]
+    before = logits_of(source, [old_of[row] for row in ids])[:, list(old_of.values())]
+    after = logits_of(made.path, ids)[:, list(old_of)]
+    torch.testing.assert_close(after, before, rtol=0, atol=1e-5)
+    assert made.figures["way"] == "extend"
+
+
+def test_replacing_maps_ids_in_every_config(
+    tmp_path: Path, qwen: Path, sample_tokenizer: Path
+) -> None:
+    made = run(tmp_path / "out", qwen, sample_tokenizer, pad_to=64)
+    new = Tokenizer(sample_tokenizer)
+    config = json.loads((made.path / "config.json").read_text(encoding="utf-8"))
+    generation = json.loads((made.path / "generation_config.json").read_text(encoding="utf-8"))
+    end, stop, pad = (new.control_id(f"<|{name}|>") for name in ("endoftext", "im_end", "pad"))
+    assert (config["eos_token_id"], config["bos_token_id"]) == (stop, end)
+    assert generation["eos_token_id"] == [stop, end] and generation["pad_token_id"] == pad
+    assert made.figures["way"] == "replace" and made.figures["rows"] % 64 == 0
+    assert made.figures["rows_by_origin"]["idle"] == made.figures["rows"] - len(new)
+    assert sum(made.figures["rows_by_origin"].values()) == made.figures["rows"]
+    assert (made.path / "README.md").is_file() and (made.path / "report.html").is_file()
+    assert AutoTokenizer.from_pretrained(made.path).encode(TURKISH) == new.encode(TURKISH)
+
+
+def test_padded_rows_are_never_generated(
+    tmp_path: Path, qwen: Path, sample_tokenizer: Path
+) -> None:
+    made = run(tmp_path / "out", qwen, sample_tokenizer, pad_to=600)
+    model = AutoModelForCausalLM.from_pretrained(made.path)
+    known = len(Tokenizer(sample_tokenizer))
+    assert model.config.vocab_size > known
+    # Even where the head would prefer them.
+    with torch.no_grad():
+        model.get_output_embeddings().weight[known:] = 100.0
+    torch.manual_seed(0)
+    for ids in (torch.tensor([[7, 8, 9]]), torch.tensor([[300, 301]])):
+        given = model.generate(ids, max_new_tokens=30, do_sample=True, temperature=3.0)
+        assert int(given.max()) < known
+
+
+@pytest.mark.parametrize("init", ["random", "mean", "first", "focus", "omp"])
+def test_every_method_makes_a_model(
+    tmp_path: Path, qwen: Path, sample_corpus: Path, tiny_model: Path, init: str
+) -> None:
+    others = {"focus": {"corpus": sample_corpus}, "omp": {"donor": tiny_model}}.get(init, {})
+    sample_tokenizer = tiny_model  # a model folder holds one
+    made = run(tmp_path / "out", qwen, sample_tokenizer, init=init, untie=True, **others)
+    assert made.figures["init"] == init and not made.figures["tied"]
+    assert set(open_checkpoint(made.path).shapes) >= {"lm_head.weight", "model.embed_tokens.weight"}
+    model = AutoModelForCausalLM.from_pretrained(made.path)
+    assert model.lm_head.weight.data_ptr() != model.model.embed_tokens.weight.data_ptr()
+    assert bool(model(torch.tensor([[5, 6, 7]])).logits.isfinite().all())
+
+
+def test_parts_weighed_by_text(
+    tmp_path: Path, qwen: Path, sample_tokenizer: Path, sample_corpus: Path
+) -> None:
+    made = [
+        run(tmp_path / name, qwen, sample_tokenizer, corpus=sample_corpus, weighted_parts=weighs)
+        for name, weighs in (("alone", False), ("weighed", True))
+    ]
+    tables = [open_checkpoint(m.path).table("model.embed_tokens.weight") for m in made]
+    assert made[0].figures["rows_by_origin"] == made[1].figures["rows_by_origin"]
+    changed = (tables[0] != tables[1]).any(1).sum()
+    assert 0 < changed < made[0].figures["rows_by_origin"]["composed"]
+
+
+def test_tied_stays_tied_through_lora_and_merging(
+    tmp_path: Path, qwen: Path, byte_level_extended: Path
+) -> None:
+    made = run(tmp_path / "out", qwen, byte_level_extended)
+    model = AutoModelForCausalLM.from_pretrained(made.path)
+    adapter = LoraConfig(
+        r=4,
+        target_modules=["q_proj"],
+        modules_to_save=["embed_tokens", "lm_head"],
+        ensure_weight_tying=True,
+    )
+    trained = get_peft_model(model, adapter)
+    optimizer = torch.optim.AdamW([p for p in trained.parameters() if p.requires_grad], lr=0.01)
+    ids = torch.tensor([Tokenizer(made.path).encode(TURKISH)])
+    for _ in range(2):
+        trained(input_ids=ids, labels=ids).loss.backward()
+        optimizer.step()
+    merged = trained.merge_and_unload()
+    merged.save_pretrained(tmp_path / "merged")
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+    assert again.config.tie_word_embeddings
+    assert again.lm_head.weight.data_ptr() == again.model.embed_tokens.weight.data_ptr()
+    assert "lm_head.weight" not in open_checkpoint(tmp_path / "merged").shapes
+    torch.testing.assert_close(again(ids).logits, merged.eval()(ids).logits, rtol=0, atol=1e-5)
+
+
+def test_many_shards_and_bf16(tmp_path: Path, byte_level: Path, byte_level_extended: Path) -> None:
+    settings: dict[str, Any] = {"tied": False, "dtype": torch.bfloat16, "shard_size": "30KB"}
+    source = make_model(tmp_path / "source", byte_level, **settings)
+    made = run(tmp_path / "out", source, byte_level_extended)
+    shards = sorted(path.name for path in source.glob("*.safetensors"))
+    assert len(shards) > 3
+    assert sorted(path.name for path in made.path.glob("*.safetensors")) == shards
+    before, after = open_checkpoint(source), open_checkpoint(made.path)
+    old = before.table("lm_head.weight")
+    assert torch.equal(after.table("lm_head.weight")[: len(old)], old)
+    assert after.table("lm_head.weight").dtype == torch.bfloat16
+    ids = Tokenizer(byte_level).encode(ENGLISH)
+    torch.testing.assert_close(
+        logits_of(made.path, ids)[:, : len(old)], logits_of(source, ids), rtol=0, atol=1e-5
+    )
+
+
+def test_what_is_measured(tmp_path: Path, qwen: Path, byte_level_extended: Path) -> None:
+    texts = {"turkish": (str(bundled_prose()[-1]),), "english": (str(_written(tmp_path)),)}
+    made = run(tmp_path / "out", qwen, byte_level_extended, max_text_bytes=3000, **texts)
+    tokens, bits = made.figures["tokens"], made.figures["bits_per_byte"]
+    assert tokens["english"]["before"] >= tokens["english"]["after"]
+    assert 0.1 < tokens["turkish"]["saved"] < 0.6
+    assert set(bits) == {"before", "step_0"} and set(bits["before"]) == {"turkish", "english"}
+    page = (made.path / "report.html").read_text(encoding="utf-8")
+    assert "Tokens saved" in page and f"{bits['step_0']['turkish']:.4g}" in page
+
+
+def _written(folder: Path) -> Path:
+    path = folder / "english.txt"
+    path.write_text(f"{ENGLISH}\n\n" * 5, encoding="utf-8")
+    return path
+
+
+def test_the_same_command_again_does_nothing(
+    tmp_path: Path, qwen: Path, sample_tokenizer: Path
+) -> None:
+    first = run(tmp_path / "out", qwen, sample_tokenizer)
+    again = run(tmp_path / "out", qwen, sample_tokenizer)
+    assert first.manifest == again.manifest
+    other = run(tmp_path / "other", qwen, sample_tokenizer)
+    assert other.manifest.digest == first.manifest.digest
+
+
+# ---- refusals
+
+
+def copied(model: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    return folder
+
+
+def change_config(folder: Path, **values: Any) -> None:
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) | values
+    path.write_text(json.dumps(config), encoding="utf-8")
+
+
+def refused(tmp_path: Path, model: Path, tokenizer: Path | str, found: str, **others: Any) -> None:
+    with pytest.raises(DilmacError, match=found):
+        run(tmp_path / "out", model, tokenizer, **others)
+    assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out*"))
+
+
+def test_unknown_architectures_are_refused_with_those_that_are_known(
+    tmp_path: Path, qwen: Path, sample_tokenizer: Path
+) -> None:
+    folder = copied(qwen, tmp_path)
+    change_config(folder, model_type="gpt_neox")
+    refused(tmp_path, folder, sample_tokenizer, r"'gpt_neox' is not known(.|\n)*qwen3_moe")
+
+
+def test_a_head_that_is_not_there(tmp_path: Path, qwen: Path, sample_tokenizer: Path) -> None:
+    folder = copied(qwen, tmp_path)
+    change_config(folder, tie_word_embeddings=False)
+    refused(tmp_path, folder, sample_tokenizer, "no head in it")
+
+
+def test_a_head_of_its_own_in_a_tied_model(
+    tmp_path: Path, byte_level: Path, sample_tokenizer: Path
+) -> None:
+    folder = make_model(tmp_path / "model", byte_level, tied=False)
+    change_config(folder, tie_word_embeddings=True)
+    refused(tmp_path, folder, sample_tokenizer, "lm_head.weight is another")
+
+
+def test_other_rows_than_the_config_says(
+    tmp_path: Path, qwen: Path, sample_tokenizer: Path
+) -> None:
+    folder = copied(qwen, tmp_path)
+    change_config(folder, vocab_size=700)
+    refused(tmp_path, folder, sample_tokenizer, "config.json says 700 rows")
+
+
+def test_a_tokenizer_that_ends_nothing(tmp_path: Path, qwen: Path, sample_tokenizer: Path) -> None:
+    folder = tmp_path / "tokenizer"
+    shutil.copytree(sample_tokenizer, folder)
+    path = folder / "tokenizer.json"
+    text = path.read_text(encoding="utf-8")
+    for name in ("<|endoftext|>", "<|im_end|>"):
+        text = text.replace(name, name.replace("|", "/"))
+    path.write_text(text, encoding="utf-8")
+    refused(tmp_path, qwen, folder, "none of the tokens that end an answer")
+
+
+def test_a_tokenizer_that_is_not_the_models(
+    tmp_path: Path, byte_level: Path, sample_tokenizer: Path, byte_level_extended: Path
+) -> None:
+    folder = make_model(tmp_path / "model", byte_level)
+    shutil.copyfile(byte_level_extended / "tokenizer.json", folder / "tokenizer.json")
+    refused(tmp_path, folder, sample_tokenizer, "its tokenizer 906")
+
+
+def test_a_damaged_shard_and_pickled_weights(
+    tmp_path: Path, qwen: Path, sample_tokenizer: Path
+) -> None:
+    folder = copied(qwen, tmp_path)
+    shard = folder / "model.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-10])
+    refused(tmp_path, folder, sample_tokenizer, "its header says")
+    shard.unlink()
+    torch.save({"model.embed_tokens.weight": torch.zeros(2)}, folder / "pytorch_model.bin")
+    refused(tmp_path, folder, sample_tokenizer, "pickled weights")
+
+
+def test_settings_that_cannot_be(tmp_path: Path, qwen: Path, sample_tokenizer: Path) -> None:
+    refused(tmp_path, qwen, sample_tokenizer, "no method 'meen'", init="meen")
+    refused(tmp_path, qwen, sample_tokenizer, "cannot hold its vocabulary", rows=500)
+    refused(tmp_path, qwen, sample_tokenizer, "--donor", init="omp")
+    refused(tmp_path, qwen, sample_tokenizer, "--corpus", init="focus")
+    with pytest.raises(ValueError, match="--corpus"):
+        TransplantConfig(
+            model=str(qwen), tokenizer="tr32k", weighted_parts=True, out=tmp_path / "out"
+        )
+    refused(tmp_path, tmp_path / "nothing", sample_tokenizer, "no such model folder")
+    refused(tmp_path, qwen, tmp_path / "nothing", "no tokenizer.json there")
