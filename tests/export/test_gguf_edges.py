@@ -158,6 +158,29 @@ def test_logits_that_are_not_finite_fail_the_proof(
     assert not (tmp_path / "out").exists()
 
 
+def test_large_weights_are_measured_against_their_own_rounding(make: Make, tmp_path: Path) -> None:
+    """Large logits: f16 moves them by more than the bound, in every runtime."""
+    folder = make()
+    model = LlamaForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        model.get_output_embeddings().weight *= 24
+    model.save_pretrained(folder)
+    scores = export_gguf(config_of(folder)).figures["parity"]["logprobs"]
+    assert 0.05 < scores["largest_difference"] <= scores["bound"] <= 0.5
+    assert scores["bound"] == pytest.approx(2 * scores["rounding_alone"], rel=1e-3)
+
+
+def test_an_error_that_rounding_does_not_explain_fails(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file gets other weights than the model: the proof must not excuse that."""
+    folder = make()
+    monkeypatch.setattr("dilmac.export.gguf._interleaved", lambda _, tensor, __: tensor)
+    with pytest.raises(ParityError, match="log-probabilities differ"):
+        export_gguf(config_of(folder))
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_difference_that_is_no_number_counts_as_the_largest() -> None:
     agreement = Agreement(bound=0.05)
     agreement.add(torch.tensor([-1.0, float("nan")]), [(0, -1.0), (1, -2.0)])
