@@ -14,7 +14,7 @@ from dilmac.quickstart import QuickstartConfig
 from dilmac.serve import ChatConfig
 from dilmac.tokenizer import CompareConfig, ExtendConfig, TokenizerConfig
 from dilmac.training import ConvertConfig, FinetuneConfig, PretrainConfig, RescaleConfig
-from dilmac.transplant import TransplantConfig
+from dilmac.transplant import HealConfig, TransplantConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES: dict[str, type[BaseModel] | tuple[type[BaseModel], ...]] = {
@@ -29,6 +29,7 @@ PAGES: dict[str, type[BaseModel] | tuple[type[BaseModel], ...]] = {
     "export-gguf": GgufConfig,
     "chat": ChatConfig,
     "transplant": TransplantConfig,
+    "heal": HealConfig,
     "models": (PresetsConfig, ConvertConfig, RescaleConfig),
 }
 TEXTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]

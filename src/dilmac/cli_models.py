@@ -10,14 +10,14 @@ from cyclopts import App, Parameter
 from dilmac.core import Artifact, Figures
 from dilmac.models import PresetsConfig
 from dilmac.training import ConvertConfig, RescaleConfig
-from dilmac.transplant import TransplantConfig
+from dilmac.transplant import HealConfig, TransplantConfig
 
 Flat = Parameter(name="*")
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Force = Annotated[bool, Parameter(name="--force", negative="")]
 Show = Callable[[Artifact | Figures, bool], None]
 
-CONFIGS = (PresetsConfig, ConvertConfig, RescaleConfig, TransplantConfig)
+CONFIGS = (PresetsConfig, ConvertConfig, RescaleConfig, TransplantConfig, HealConfig)
 DEFAULT_PRESETS = PresetsConfig()
 
 
@@ -69,7 +69,7 @@ def models_app(show: Show) -> App:
 
 
 def add_transplant(app: App, show: Show) -> None:
-    """The verb `dilmac transplant`."""
+    """The verbs `dilmac transplant` and `dilmac heal`."""
 
     @app.command
     def transplant(
@@ -80,5 +80,17 @@ def add_transplant(app: App, show: Show) -> None:
         Example: `dilmac transplant --model Qwen/Qwen3-0.6B --tokenizer extended --out qwen-tr`
         """
         from dilmac.transplant import transplant as run
+
+        show(run(config, force=force), as_json)
+
+    @app.command
+    def heal(
+        *, config: Annotated[HealConfig, Flat], force: Force = False, as_json: Json = False
+    ) -> None:
+        """Train a transplanted model until it is at home in its new vocabulary.
+
+        Example: `dilmac heal --model qwen-tr --corpus corpus --tokens 20M --out healed`
+        """
+        from dilmac.transplant import heal as run
 
         show(run(config, force=force), as_json)

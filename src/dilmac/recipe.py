@@ -52,6 +52,7 @@ VERBS = {
     "pretrain": ("dilmac.training", "PretrainConfig", "pretrain"),
     "finetune": ("dilmac.training", "FinetuneConfig", "finetune"),
     "transplant": ("dilmac.transplant", "TransplantConfig", "transplant"),
+    "heal": ("dilmac.transplant", "HealConfig", "heal"),
     "evaluate": ("dilmac.evaluate", "EvaluateConfig", "evaluate"),
     "export gguf": ("dilmac.export", "GgufConfig", "export_gguf"),
 }

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dilmac.core import ConfigError, read_texts
+from dilmac.models import load_model
 from dilmac.tokenizer import Tokenizer, open_side
 from dilmac.transplant import METHODS, Mixture, Role, Rows, Wanted, method_named, mixed, register
 from dilmac.transplant.decompose import cuts_in_text
@@ -146,7 +147,7 @@ def test_focus_mixes_shared_tokens_only(wanted: Wanted, table: torch.Tensor) -> 
     made = method_named("focus").make(wanted, "output")
     assert isinstance(made, Mixture)
     shared = set(wanted.plan.shared().values())
-    assert wanted.notes["tokens_with_vectors"]
+    assert wanted.notes["rows_with_vectors"]
     mixtures = 0
     for place, parts in enumerate(made.parts):
         assert sum(made.weights[place]) == pytest.approx(1, abs=1e-4)
@@ -178,9 +179,34 @@ def test_omp_rebuilds_rows_in_the_donors_space(
 ) -> None:
     asked = Wanted(wanted.plan, wanted.source, wanted.target, donor=tiny_model)
     rows = rows_by("omp", asked, table, "tied")
-    assert rows.shape == (len(wanted.rows), WIDTH) and bool(rows.isfinite().all())
+    assert rows.shape == (len(wanted.rows), WIDTH)
+    # The same coefficients rebuild the donor's own rows.
+    made = method_named("omp").make(asked, "tied")
+    assert isinstance(made, Mixture)
+    theirs = load_model(tiny_model).get_input_embeddings().weight.detach()
+    old_of = {old: row for row, old in wanted.plan.shared().items()}
+    place = len(wanted.rows) - 1
+    rebuilt = sum(
+        share * theirs[old_of[old]]
+        for old, share in zip(made.parts[place], made.weights[place], strict=True)
+    )
+    torch.testing.assert_close(rebuilt, theirs[wanted.rows[place]], rtol=0, atol=5e-3)
     with pytest.raises(ConfigError, match="--donor"):
         method_named("omp").make(wanted, "input")
+
+
+def test_a_mixture_of_many_parts_is_made_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    table = torch.randn(50, 4, generator=generator)
+    parts = [torch.randint(0, 50, (size,), generator=generator).tolist() for size in range(1, 20)]
+    made = Mixture(parts, [[1.0] * len(row) for row in parts])
+    whole = made(table, 0, 19)
+    expected = torch.stack([table[row].sum(0) for row in parts])
+    torch.testing.assert_close(whole, expected)
+    monkeypatch.setattr("dilmac.transplant.mixture.MAX_PARTS", 7)
+    assert [*made._slices(0, 4)] == [(0, 3), (3, 4)]
+    torch.testing.assert_close(made(table, 2, 19), expected[2:])
+    assert made(table, 5, 5).shape == (0, 4)
 
 
 def test_new_tables_copy_bit_for_bit_and_keep_silent(wanted: Wanted, table: torch.Tensor) -> None:

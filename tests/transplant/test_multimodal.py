@@ -110,8 +110,13 @@ def test_it_reads_turkish_ids_and_a_picture_and_answers(
     way: str,
 ) -> None:
     tokenizer = sample_tokenizer if way == "replace" else eyed_tokenizer
-    config = TransplantConfig(model=str(seeing), tokenizer=str(tokenizer), out=tmp_path / "out")
+    text = tmp_path / "text.txt"
+    text.write_text("Bu resimde bir ev var.\n", encoding="utf-8")
+    config = TransplantConfig(
+        model=str(seeing), tokenizer=str(tokenizer), out=tmp_path / "out", turkish=(str(text),)
+    )
     made = transplant(config)
+    assert made.figures["bits_per_byte"]["step_0"]["turkish"] > 0
     adapter = MultimodalAdapter(made.path)
     inputs = adapter.process("Bu resimde ne var? <|image_pad|>", picture())
     place = adapter.tokenizer.control_id("<|image_pad|>")

@@ -135,6 +135,14 @@ def no_map(folder: Path) -> None:
     (folder / INDEX).write_text("[]", encoding="utf-8")
 
 
+def map_of_numbers(folder: Path) -> None:
+    (folder / INDEX).write_text('{"weight_map": {"a": 3}}', encoding="utf-8")
+
+
+def map_is_a_list(folder: Path) -> None:
+    (folder / INDEX).write_text('{"weight_map": ["a"]}', encoding="utf-8")
+
+
 def no_index(folder: Path) -> None:
     (folder / INDEX).unlink()
 
@@ -151,6 +159,8 @@ def no_index(folder: Path) -> None:
         (escape, "outside of the folder"),
         (repeat, "a is also in"),
         (no_map, "no index of shards"),
+        (map_of_numbers, "no index of shards"),
+        (map_is_a_list, "no index of shards"),
         (no_index, "2 shards and no"),
     ],
 )

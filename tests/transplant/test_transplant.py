@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 from small_models import ARCHITECTURES, has_class, logits_of, make_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -199,6 +200,145 @@ def test_the_same_command_again_does_nothing(
     assert other.manifest.digest == first.manifest.digest
 
 
+# ---- ends
+
+
+def renamed(tokenizer: Path, folder: Path, names: dict[str, str]) -> Path:
+    """A tokenizer whose control tokens have other names."""
+    shutil.copytree(tokenizer, folder)
+    (folder / "artifact.json").unlink(missing_ok=True)
+    for path in folder.glob("*.json"):
+        text = path.read_text(encoding="utf-8")
+        for old, new in names.items():
+            text = text.replace(old, new)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+def generation_of(folder: Path) -> Any:
+    return AutoModelForCausalLM.from_pretrained(folder).generation_config
+
+
+def test_what_begins_a_text_does_not_take_the_row_that_ends_it(
+    tmp_path: Path, qwen: Path, sample_tokenizer: Path
+) -> None:
+    """`<s>` stands before `</s>`; Qwen has one token for both."""
+    names = {"<|tool_call|>": "<x>", "<tool_call>": "<s>", "<|endoftext|>": "</s>"}
+    tokenizer = renamed(sample_tokenizer, tmp_path / "tokenizer", names)
+    made = run(tmp_path / "out", qwen, tokenizer, untie=True)
+    new = Tokenizer(tokenizer)
+    generation = generation_of(made.path)
+    assert generation.eos_token_id == [new.control_id("<|im_end|>"), new.control_id("</s>")]
+    assert not set(generation.eos_token_id) & set(generation.suppress_tokens)
+    assert open_checkpoint(made.path).table("lm_head.weight")[new.control_id("</s>")].any()
+
+
+def test_a_model_without_generation_settings_still_ends(
+    tmp_path: Path, qwen: Path, sample_tokenizer: Path
+) -> None:
+    folder = copied(qwen, tmp_path)
+    (folder / "generation_config.json").unlink()
+    made = run(tmp_path / "out", folder, sample_tokenizer)
+    stop = Tokenizer(sample_tokenizer).control_id("<|im_end|>")
+    assert generation_of(made.path).eos_token_id == stop
+    assert generation_of(made.path).suppress_tokens
+
+
+def test_nulls_in_generation_settings(tmp_path: Path, qwen: Path, sample_tokenizer: Path) -> None:
+    folder = copied(qwen, tmp_path)
+    path = folder / "generation_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    known = Tokenizer(qwen)
+    first, second = known.encode(" bir")[0], known.control_id("<think>")
+    settings |= {"suppress_tokens": None, "bad_words_ids": [[first], [first, second]]}
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    made = run(tmp_path / "out", folder, sample_tokenizer)
+    written = json.loads((made.path / "generation_config.json").read_text(encoding="utf-8"))
+    assert written["suppress_tokens"] and [] not in written["bad_words_ids"]
+    # A word is forbidden as a whole, or not at all.
+    assert all(
+        len(word) == 2 or word == written["bad_words_ids"][0] for word in written["bad_words_ids"]
+    )
+
+
+def test_turns_of_another_family_end_in_the_new_ones(
+    tmp_path: Path, byte_level: Path, sample_tokenizer: Path
+) -> None:
+    """Llama 3 ends a turn with <|eot_id|>; the new tokenizer with <|im_end|>."""
+    names = {
+        "<|im_end|>": "<|eot_id|>",
+        "<|endoftext|>": "<|end_of_text|>",
+        "<|im_start|>": "<|h|>",
+    }
+    theirs = renamed(byte_level, tmp_path / "llama3", names)
+    known = Tokenizer(theirs)
+    folder = make_model(tmp_path / "model", byte_level)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(theirs / name, folder / name)
+    made = run(tmp_path / "out", folder, sample_tokenizer)
+    new = Tokenizer(sample_tokenizer)
+    config = json.loads((made.path / "config.json").read_text(encoding="utf-8"))
+    assert config["eos_token_id"] == new.control_id("<|im_end|>")
+    old = open_checkpoint(folder).table("model.embed_tokens.weight")[known.control_id("<|eot_id|>")]
+    table = open_checkpoint(made.path).table("model.embed_tokens.weight")
+    assert torch.equal(table[new.control_id("<|im_end|>")], old)
+
+
+# ---- odd folders
+
+
+def test_a_config_that_leaves_its_vocabulary_to_the_class(
+    tmp_path: Path, byte_level: Path, sample_tokenizer: Path
+) -> None:
+    rows = 151936  # Qwen3Config's own
+    folder = make_model(tmp_path / "model", byte_level, num_rows=rows)
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    del config["vocab_size"]
+    path.write_text(json.dumps(config), encoding="utf-8")
+    made = run(tmp_path / "out", folder, sample_tokenizer)
+    assert made.figures["rows_before"] == rows
+    assert logits_of(made.path, [5, 6]).shape[1] == made.figures["rows"]
+
+
+def test_a_spare_head_under_an_old_name_is_the_one_that_is_written(
+    tmp_path: Path, qwen: Path, sample_tokenizer: Path
+) -> None:
+    folder = copied(qwen, tmp_path)
+    shard = folder / "model.safetensors"
+    tensors = load_file(shard)
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
+    save_file(tensors, shard, metadata={"format": "pt"})
+    tied = run(tmp_path / "tied", folder, sample_tokenizer)
+    assert "lm_head.weight" not in open_checkpoint(tied.path).shapes
+    untied = run(tmp_path / "untied", folder, sample_tokenizer, untie=True)
+    shapes = open_checkpoint(untied.path).shapes
+    assert shapes["lm_head.weight"] == shapes["model.embed_tokens.weight"]
+
+
+def test_a_shard_of_another_name_gets_the_usual_one(
+    tmp_path: Path, qwen: Path, sample_tokenizer: Path
+) -> None:
+    folder = copied(qwen, tmp_path)
+    (folder / "model.safetensors").rename(folder / "weights.safetensors")
+    made = run(tmp_path / "out", folder, sample_tokenizer)
+    assert bool(logits_of(made.path, [5, 6]).isfinite().all())
+
+
+def test_rows_are_a_multiple_of_pad_to_either_way(
+    tmp_path: Path, qwen: Path, sample_tokenizer: Path
+) -> None:
+    made = run(tmp_path / "out", qwen, sample_tokenizer, rows=1100, pad_to=64)
+    assert made.figures["rows"] == 1152
+
+
+def test_foreign_rows_do_not_make_an_extension(
+    tmp_path: Path, tiny_model: Path, byte_level_extended: Path
+) -> None:
+    made = run(tmp_path / "out", tiny_model, byte_level_extended)
+    assert made.figures["way"] == "replace"
+
+
 # ---- refusals
 
 
@@ -226,6 +366,17 @@ def test_unknown_architectures_are_refused_with_those_that_are_known(
     folder = copied(qwen, tmp_path)
     change_config(folder, model_type="gpt_neox")
     refused(tmp_path, folder, sample_tokenizer, r"'gpt_neox' is not known(.|\n)*qwen3_moe")
+    change_config(folder, model_type=["qwen3"])
+    refused(tmp_path, folder, sample_tokenizer, "is not known")
+
+
+@pytest.mark.parametrize("damage", [{"hidden_size": "abc"}, {"layer_types": ["nope", "nope"]}])
+def test_a_config_that_transformers_does_not_read(
+    tmp_path: Path, qwen: Path, sample_tokenizer: Path, damage: dict[str, Any]
+) -> None:
+    folder = copied(qwen, tmp_path)
+    change_config(folder, **damage)
+    refused(tmp_path, folder, sample_tokenizer, "transformers cannot read it")
 
 
 def test_a_head_that_is_not_there(tmp_path: Path, qwen: Path, sample_tokenizer: Path) -> None:

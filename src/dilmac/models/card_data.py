@@ -45,14 +45,14 @@ UNKNOWN_BASE_TEXT = (
 def data_section(facts: CardFacts) -> str:
     """What stands under `## Data`."""
     parts = []
-    if facts.has_base and facts.how == "pretrained":
+    if facts.has_base and facts.how in ("pretrained", "healed"):
         parts.append(
             "Training went on from the weights of another model (`model`, below, is its SHA-256)."
         )
     if facts.sources:
         parts.append(_sources(facts.sources))
     parts.append("\n".join(f"- {name}: SHA-256 `{sha}`" for name, sha in facts.inputs.items()))
-    if facts.how in ("pretrained", "finetuned"):
+    if facts.how in ("pretrained", "finetuned", "healed"):
         parts.append(f"### Licenses of the data\n\n{_licenses(facts)}")
     if facts.base_data:
         parts.append(f"### Data of the base model\n\n{_one_level_down(facts.base_data)}")

@@ -23,6 +23,7 @@ TITLES = {
     "converted": "A language model, converted from a PyTorch state dict",
     "rescaled": "A language model with a context longer than trained",
     "transplanted": "A language model on another tokenizer",
+    "healed": "A language model at home in another tokenizer",
 }
 SUMMARIES = {
     "pretrained": "Metin tamamlayan bir Türkçe dil modeli; ağırlıkları sıfırdan eğitildi.",
@@ -34,6 +35,7 @@ SUMMARIES = {
     "converted": "PyTorch ağırlıklarından Hugging Face biçimine dönüştürülmüş bir dil modeli.",
     "rescaled": "Bağlamı, eğitildiğinden daha uzun olacak biçimde genişletilmiş bir dil modeli.",
     "transplanted": "Başka bir belirteçleyiciye geçirilmiş bir dil modeli.",
+    "healed": "Başka bir belirteçleyiciye geçirilmiş, sonra onunla eğitilmiş bir dil modeli.",
 }
 USE = """\
 ```python

@@ -46,7 +46,7 @@ def require_model_folder(folder: Path) -> dict[str, Any]:
 
 
 def load_model(folder: Path, dtype: torch.dtype | None = None) -> PreTrainedModel:
-    """A causal language model from a folder, on the CPU, in `dtype` (float32 by default).
+    """A language model from a folder, one with eyes too, on the CPU, in `dtype` (or float32).
 
     Raises:
         InputError: see `require_model_folder`; or the weights do not fit the config.
@@ -54,13 +54,14 @@ def load_model(folder: Path, dtype: torch.dtype | None = None) -> PreTrainedMode
     import torch
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    require_model_folder(folder)
+    sees = "vision_config" in require_model_folder(folder)
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
+        kind = AutoModelForImageTextToText if sees else AutoModelForCausalLM
+        model, report = kind.from_pretrained(
             str(folder),
             dtype=dtype or torch.float32,
             local_files_only=True,

@@ -4,7 +4,10 @@ from .adapter.adapter import TokenizerAdapter as TokenizerAdapter
 from .adapter.align import Alignment as Alignment
 from .adapter.align import Chunk as Chunk
 from .adapter.opening import open_side as open_side
+from .adapter.roles import END_OF_DOCUMENT as END_OF_DOCUMENT
+from .adapter.roles import END_OF_TURN as END_OF_TURN
 from .adapter.roles import PADDING as PADDING
+from .adapter.roles import START_OF_DOCUMENT as START_OF_DOCUMENT
 from .adapter.roles import counterpart as counterpart
 from .adapter.side import Side as Side
 from .chat import CHAT_TEMPLATE as CHAT_TEMPLATE

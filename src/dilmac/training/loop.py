@@ -47,8 +47,8 @@ def train(run: Run) -> Figures:
         _measure(run, 0)
     started = time.monotonic() - run.seconds
     run.model.train()
-    with Steps("pretrain", total=run.num_steps, done=first, unit="steps") as steps:
-        for step in range(first, run.num_steps):
+    with Steps(run.student.verb, total=run.num_steps, done=first, unit="steps") as steps:
+        for step in range(first, run.last_step):
             began = time.perf_counter()
             result, applied, rate = _attempt(run, step)
             run.pace.add(run.step_tokens, time.perf_counter() - began)
@@ -58,10 +58,12 @@ def train(run: Run) -> Figures:
                 _record(run, done, result, bits, rate)
             steps.advance(note=run.pace.note(result.loss, bits))
             if done % run.config.eval_steps == 0 or done == run.num_steps:
-                _measure(run, done)
-            if done % run.config.checkpoint_steps == 0 or done == run.num_steps:
+                run.stopped_at = done if _gains_nothing(run, _measure(run, done)) else None
+            if done % run.config.checkpoint_steps == 0 or done == run.last_step:
                 run.seconds, run.mfu = time.monotonic() - started, run.pace.mfu
                 _save(run, done)
+            if done == run.stopped_at:
+                break
     if run.scalars:
         run.scalars.close()
     return {
@@ -71,7 +73,7 @@ def train(run: Run) -> Figures:
         "micro_batch_tokens": run.micro_batch_size * run.windows.context,
         "gradient_checkpointing": run.config.gradient_checkpointing,
         "train_seconds": round(run.seconds, 1),
-        "tokens_per_second": round(run.num_steps * run.step_tokens / max(run.seconds, 1e-9)),
+        "tokens_per_second": round(run.last_step * run.step_tokens / max(run.seconds, 1e-9)),
         "mfu": round(run.mfu, 4),
         "peak_flops": run.pace.peak.flops,
         "peak_flops_source": run.pace.peak.source,
@@ -97,11 +99,13 @@ def _go_on(run: Run) -> int:
         first = int(state["step"])
         run.guard.load(state["guard"])
         run.watch.load(state["watch"])
+        run.patience.load(state["patience"])
+        run.stopped_at = state["stopped_at"]
         run.num_skipped, run.seconds, run.mfu = (
             state[name] for name in ("num_skipped", "seconds", "mfu")
         )
         _go_on_with_scale(run, state)
-        say(f"pretrain: going on at step {first:,}")
+        say(f"{run.student.verb}: going on at step {first:,}")
     if run.ranks.is_main:
         # Before the first checkpoint nothing stays, not even what was measured at step 0.
         run.events.cut_after(first or -1)
@@ -113,8 +117,8 @@ def _go_on_with_scale(run: Run, state: dict[str, Any]) -> None:
     """Another machine may calculate otherwise (`auto`); the scale of fp16 then begins anew."""
     if state["precision"] != run.precision:
         say(
-            f"pretrain: the run was in {state['precision']} up to here; this machine goes on in "
-            f"{run.precision}, so the result is not that of one machine bit for bit"
+            f"{run.student.verb}: the run was in {state['precision']} up to here; this machine "
+            f"goes on in {run.precision}, so the result is not that of one machine bit for bit"
         )
     if run.scale and state["scale"]:
         run.scale.load(state["scale"])
@@ -126,6 +130,8 @@ def _state(run: Run, step: int) -> dict[str, Any]:
         "identity": run.identity,
         "guard": run.guard.state(),
         "watch": run.watch.state(),
+        "patience": run.patience.state(),
+        "stopped_at": run.stopped_at,
         "precision": run.precision,
         "scale": run.scale.state() if run.scale else None,
         "num_skipped": run.num_skipped,
@@ -222,7 +228,7 @@ def _apply(run: Run, step: int, result: StepResult) -> tuple[bool, float]:
     run.optimizers.step(rate)
     run.optimizers.zero_grad()
     if warning := run.watch.update(result.loss):
-        say(f"pretrain: {warning}")
+        say(f"{run.student.verb}: {warning}")
         run.write("warning", step=step + 1, text=warning)
     return True, rate
 
@@ -240,12 +246,21 @@ def _record(run: Run, step: int, result: StepResult, bits: float, rate: float) -
     )
 
 
-def _measure(run: Run, step: int) -> None:
-    """Held-out bits per byte of every source, on a little text; the best weights are kept."""
+def _measure(run: Run, step: int) -> float | None:
+    """Held-out bits per byte on a little text, in every process; the best weights are kept."""
+    bits = None
     with run.plain_model() as model:
         if model is not None:
-            measure(run, model, step)
-    run.ranks.share(None)
+            bits = measure(run, model, step)
+    shared: float | None = run.ranks.share(bits)
+    return shared
+
+
+def _gains_nothing(run: Run, bits: float | None) -> bool:
+    if not run.patience.is_over(bits):
+        return False
+    say(f"{run.student.verb}: held-out text gains nothing any more; stopped")
+    return True
 
 
 def measure(run: Run, model: Any, step: int) -> float | None:
@@ -280,5 +295,5 @@ def bits_within(heldout: HeldOut, model: Any, max_bytes: int) -> dict[str, Bits]
 def _keep_if_best(run: Run, model: Any, step: int, bits: float) -> None:
     kept = load_best(run.folder / CHECKPOINTS)
     if kept is None or bits < kept[1]["bits_per_byte"] or kept[1]["step"] >= step:
-        weights = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters()}
+        weights = {name: p.detach().cpu().contiguous() for name, p in trainable(model)}
         save_best(run.folder / CHECKPOINTS, {"step": step, "bits_per_byte": bits}, weights)

@@ -52,7 +52,11 @@ def _core(*, compiled: bool) -> Core:
 
 
 class ChunkedCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
-    """Summed cross entropy of `hidden @ rows.T`; gradients are made in the forward pass."""
+    """Summed cross entropy of `hidden @ rows.T`; gradients are made in the forward pass.
+
+    Rows may stand before those that are trained (`fixed`): they share the softmax and get no
+    gradient, whose table would be as large as theirs.
+    """
 
     @staticmethod
     def forward(  # noqa: PLR0917 (autograd hands them over by place)
@@ -62,13 +66,17 @@ class ChunkedCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
         targets: torch.Tensor,
         dtype: torch.dtype,
         compiled: bool,
+        fixed: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Loss [nats] of hidden `[tokens, width]` on rows `[vocabulary, width]`, in `dtype`."""
         lift = FP16_LIFT if dtype == torch.float16 else 1.0
         core, device = _core(compiled=compiled), hidden.device.type
         weights, states = rows.to(dtype), hidden.to(dtype)
-        size = _rows_within(CHUNK_BYTES, rows.shape[0], dtype, device)
-        part = _rows_within(CACHED_BYTES, rows.shape[0], dtype, device)
+        first = 0 if fixed is None else len(fixed)
+        if fixed is not None:
+            weights = torch.cat([fixed.to(dtype), weights])
+        size = _rows_within(CHUNK_BYTES, len(weights), dtype, device)
+        part = _rows_within(CACHED_BYTES, len(weights), dtype, device)
         states_gradient = torch.empty_like(states)
         rows_gradient = torch.zeros_like(rows, dtype=torch.float32)
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
@@ -81,7 +89,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
             counted = (aims != IGNORED)[:, None].to(dtype)
             torch.mm(logits, weights, out=gradient)
             gradient.mul_(counted)
-            rows_gradient += logits.t() @ (chunk * counted)
+            rows_gradient += logits[:, first:].t() @ (chunk * counted)
         context.lift, context.dtype = lift, hidden.dtype
         context.save_for_backward(states_gradient, rows_gradient)
         return total
@@ -91,7 +99,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
         states_gradient, rows_gradient = context.saved_tensors
         scale = gradients[0] / context.lift
         hidden_gradient = (states_gradient * scale).to(context.dtype)
-        return hidden_gradient, rows_gradient.mul_(scale), None, None, None
+        return hidden_gradient, rows_gradient.mul_(scale), None, None, None, None
 
 
 def _rows_within(limits: dict[str, int], width: int, dtype: torch.dtype, device: str) -> int:
@@ -125,16 +133,39 @@ class TrainedModel(nn.Module):  # type: ignore[misc]
         with torch.autocast(
             input_ids.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32
         ):
-            embedded = self.model.get_input_embeddings()(input_ids).to(self.dtype)
-            with causal_attention(self.model.config):
-                hidden = self._run(
-                    inputs_embeds=embedded,
-                    attention_mask=mask,
-                    position_ids=positions,
-                    use_cache=False,
-                ).last_hidden_state
-        rows = cast("nn.Linear", self.model.get_output_embeddings()).weight
+            hidden = self.states(input_ids, mask, positions)
+        return self.loss_of(hidden, targets)
+
+    def states(
+        self,
+        input_ids: torch.Tensor,
+        mask: torch.Tensor | None = None,
+        positions: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Last hidden states `[rows, context, width]`."""
+        embedded = self.embedded(input_ids).to(self.dtype)
+        with causal_attention(self.model.config):
+            hidden: torch.Tensor = self._run(
+                inputs_embeds=embedded,
+                attention_mask=mask,
+                position_ids=positions,
+                use_cache=False,
+            ).last_hidden_state
+        return hidden
+
+    def embedded(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """Vectors of ids, `[rows, context, width]`."""
+        vectors: torch.Tensor = self.model.get_input_embeddings()(input_ids)
+        return vectors
+
+    def tables(self) -> tuple[torch.Tensor | None, torch.Tensor]:
+        """Rows of the output that are fixed, if any, and those after them, which are trained."""
+        return None, cast("nn.Linear", self.model.get_output_embeddings()).weight
+
+    def loss_of(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Summed loss [nats] of the targets after those states."""
+        fixed, rows = self.tables()
         loss: torch.Tensor = ChunkedCrossEntropy.apply(
-            hidden.flatten(0, 1), rows, targets.flatten(), self.dtype, self.compiled
+            hidden.flatten(0, 1), rows, targets.flatten(), self.dtype, self.compiled, fixed
         )
         return loss

@@ -157,19 +157,31 @@ def _plan(
 
 def _finish(run: Run, model: PreTrainedModel, build: Build, timings: Figures) -> Artifact:
     config = run.config
-    best = load_best(build.path / CHECKPOINTS) if config.final_weights == "best" else None
-    if best:
-        load_weights(model, best[0], build.path / CHECKPOINTS)
+    weights_of_step = best_weights(run, model)
     dtype = DTYPES[config.save_precision]
     round_weights(model, dtype)  # the figures are those of the weights that are saved
-    figures = _figures(run, model)
-    figures["weights_of_step"] = best[1]["step"] if best else run.num_steps
+    figures = training_figures(run, model) | {"weights_of_step": weights_of_step}
     _write_samples(run, figures["samples"])
     save_model(model, build.path, dtype)
     copy_tokenizer(run.tokenizer.folder, build.path)
-    write_curves(build.path / "events.jsonl", build.path / "curves.html")
+    write_training_curves(build.path)
     write_model_card(build, figures, how="pretrained", corpora=config.corpora, base=config.model)
     return build.finish(figures, **timings)
+
+
+def best_weights(run: Run, model: PreTrainedModel) -> int:
+    """Put the best weights of the run into `model`, where they are wanted; the step they are of."""
+    folder = run.folder / CHECKPOINTS
+    best = load_best(folder) if run.config.final_weights == "best" else None
+    if best is None:
+        return run.last_step
+    load_weights(model, best[0], folder)
+    return int(best[1]["step"])
+
+
+def write_training_curves(folder: Path) -> None:
+    """Write `curves.html` from the events of the run."""
+    write_curves(folder / "events.jsonl", folder / "curves.html")
 
 
 def _write_samples(run: Run, samples: dict[str, str]) -> None:
@@ -179,10 +191,15 @@ def _write_samples(run: Run, samples: dict[str, str]) -> None:
     told = {event["prompt"] for event in events if event["event"] == "sample"}
     for prompt, text in samples.items():
         if prompt not in told:
-            run.write("sample", step=run.num_steps, prompt=prompt, text=text)
+            run.write("sample", step=run.last_step, prompt=prompt, text=text)
 
 
-def _figures(run: Run, model: PreTrainedModel) -> dict[str, Any]:
+def training_figures(run: Run, model: PreTrainedModel) -> dict[str, Any]:
+    """Figures of a model at the end of its run, held-out bits per byte by source among them.
+
+    Raises:
+        DilmacError: its loss on held-out text is not finite.
+    """
     config, tokens = run.config, run.windows.tokens
     by_source = bits_within(run.heldout, model, FINAL_EVAL_BYTES)
     bits = sum(by_source.values(), Bits())
@@ -194,12 +211,12 @@ def _figures(run: Run, model: PreTrainedModel) -> dict[str, Any]:
         )
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
-        "steps": run.num_steps,
+        "steps": run.last_step,
         "steps_skipped": run.num_skipped,
-        "tokens_trained": (run.num_steps - run.num_skipped) * run.step_tokens,
+        "tokens_trained": (run.last_step - run.num_skipped) * run.step_tokens,
         "text_tokens": tokens.num_tokens,
         "text_bytes": tokens.num_text_bytes,
-        "epochs": round(run.num_steps * run.batch_size / run.windows.num_windows, 3),
+        "epochs": round(run.last_step * run.batch_size / run.windows.num_windows, 3),
         "padding_share": round(run.windows.padding_share, 4),
         "precision": run.precision,
         "heldout_bits_per_byte": _round(bits),

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from dilmac.core import InputError, disk_full_explained, write_json
-from dilmac.training.optimize import Optimizers
+from dilmac.training.optimize import Optimizers, trainable
 from dilmac.training.ranks import join, like, whole
 
 STATE, MODEL, OPTIMIZER = "state.json", "model.safetensors", "optimizer.safetensors"
@@ -104,7 +104,7 @@ def load_weights(model: nn.Module, weights: Tensors, where: Path) -> None:
         InputError: a tensor is missing or has another shape.
     """
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        for name, parameter in trainable(model):
             there = weights.get(name)
             if there is None or there.shape != parameter.shape:
                 found = "nothing" if there is None else str(list(there.shape))
@@ -117,11 +117,11 @@ def load_weights(model: nn.Module, weights: Tensors, where: Path) -> None:
 
 
 def weights_of(model: nn.Module, *, wanted: bool = True) -> Tensors:
-    """Every parameter, whole, by its name; tied ones once.
+    """Every parameter that is trained, whole, by its name; tied ones once.
 
     Every process of a run must ask; those for which it is not `wanted` help and keep nothing.
     """
-    return _gathered(model.named_parameters(), wanted=wanted)
+    return _gathered(trainable(model), wanted=wanted)
 
 
 def _gathered(tensors: Iterable[tuple[str, torch.Tensor]], *, wanted: bool) -> Tensors:

@@ -16,17 +16,16 @@ import torch
 from torch import nn
 from transformers import LlamaForCausalLM, PreTrainedModel
 
-from dilmac.core import Events, InputError, num_cpus, say
-from dilmac.models import load_model, preset_named, shape_for
-from dilmac.tokenizer import IM_END, PAD, Tokenizer
+from dilmac.core import Events, num_cpus, say
+from dilmac.tokenizer import Tokenizer
 from dilmac.training.allocator import keep_freed_memory
 from dilmac.training.budget import Budget, num_steps_for
 from dilmac.training.config import PretrainConfig
 from dilmac.training.heldout import HeldOut
-from dilmac.training.loss import TrainedModel
 from dilmac.training.memory import is_out_of_memory, out_of_memory_error
 from dilmac.training.mixture import tokenize
 from dilmac.training.optimize import Optimizers
+from dilmac.training.patience import Patience
 from dilmac.training.precision import (
     DTYPES,
     LossScale,
@@ -37,6 +36,7 @@ from dilmac.training.precision import (
 from dilmac.training.ranks import Ranks
 from dilmac.training.resume import load_weights, weights_of
 from dilmac.training.spikes import DivergenceWatch, SpikeGuard
+from dilmac.training.student import PRETRAINED, Student
 from dilmac.training.throughput import Pace, flops_per_token, peak_flops
 from dilmac.training.windows import TokenFile, Windows
 
@@ -56,6 +56,7 @@ class Run:
     """What the loop works on."""
 
     config: PretrainConfig
+    student: Student
     folder: Path
     ranks: Ranks
     tokenizer: Tokenizer
@@ -75,7 +76,9 @@ class Run:
     guard: SpikeGuard = field(default_factory=SpikeGuard)
     watch: DivergenceWatch = field(default_factory=DivergenceWatch)
     # Of all processes that worked on the run, one after the other:
+    patience: Patience = field(default_factory=Patience)
     num_skipped: int = 0  # steps that were not applied
+    stopped_at: int | None = None  # the step after which held-out text gained nothing
     seconds: float = 0.0  # of training
     mfu: float = 0.0  # at its last steps
 
@@ -83,6 +86,11 @@ class Run:
     def step_tokens(self) -> int:
         """Tokens of one step."""
         return self.batch_size * self.windows.context
+
+    @property
+    def last_step(self) -> int:
+        """The step that the run ended with, or is to end with."""
+        return self.num_steps if self.stopped_at is None else self.stopped_at
 
     @cached_property
     def bytes_per_token(self) -> float:
@@ -199,16 +207,24 @@ class _Frame:
 
 
 def prepare(
-    config: PretrainConfig, ranks: Ranks, folder: Path, *, num_steps: int | None = None
+    config: PretrainConfig,
+    ranks: Ranks,
+    folder: Path,
+    *,
+    student: Student | None = None,
+    num_steps: int | None = None,
 ) -> Run:
     """Everything up to the first step; `num_steps` overrules the budget.
+
+    Without a `student` a Llama is pretrained.
 
     Raises:
         DilmacError: tokenizer, corpus, model or settings cannot be used, or not together.
     """
     torch.set_num_threads(max(1, num_cpus() // ranks.num_local))
     keep_freed_memory()
-    frame = _frame(config, ranks)
+    student = student or PRETRAINED
+    frame = _frame(config, ranks, student)
     tokens = _tokens(config, ranks, frame.tokenizer, folder)
     tokens.require_fit(frame.model.get_input_embeddings().num_embeddings)
     windows = _windows(config, tokens, frame)
@@ -220,15 +236,17 @@ def prepare(
         context=frame.context,
         precision=frame.precision,
     ):
-        return _ready(config, ranks, frame, windows, folder=folder, num_steps=num_steps)
+        return _ready(
+            config, ranks, frame, windows, student=student, folder=folder, num_steps=num_steps
+        )
 
 
-def _frame(config: PretrainConfig, ranks: Ranks) -> _Frame:
+def _frame(config: PretrainConfig, ranks: Ranks, student: Student) -> _Frame:
     """Whatever can be refused at once is refused here."""
     precision = resolve_precision(config.precision, ranks.device)
     require_compiling(config.compile, ranks.device)
     tokenizer = Tokenizer(config.tokenizer or config.model)  # type: ignore[arg-type]
-    model = _model(config, tokenizer)
+    model = student.open(config, tokenizer)
     context = config.context or int(model.config.max_position_embeddings)
     batch_size = max(ranks.num_ranks, config.batch_tokens // context)
     ranks.require_rows(batch_size)
@@ -249,6 +267,7 @@ def _ready(
     frame: _Frame,
     windows: Windows,
     *,
+    student: Student,
     folder: Path,
     num_steps: int | None,
 ) -> Run:
@@ -261,9 +280,11 @@ def _ready(
     )
     if config.gradient_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
-    wrapped = ranks.wrap(TrainedModel(model, DTYPES[precision], compiled=compiled))
+    wrapped = ranks.wrap(student.wrap(model, DTYPES[precision], compiled))
     run = Run(
         config=config,
+        student=student,
+        patience=Patience(student.patience),
         folder=folder,
         ranks=ranks,
         tokenizer=frame.tokenizer,
@@ -320,39 +341,6 @@ def _windows(config: PretrainConfig, tokens: TokenFile, frame: _Frame) -> Window
     )
 
 
-def _model(config: PretrainConfig, tokenizer: Tokenizer) -> PreTrainedModel:
-    """A new model of the shape asked for, drawn from the seed; or the one to go on with."""
-    if config.model is not None:
-        model = load_model(config.model)
-        if model.config.model_type != "llama":
-            raise InputError(
-                f"is a {model.config.model_type}; the pretraining loop knows llama",
-                where=config.model,
-                mend="take a Llama folder, such as one that `dilmac pretrain` made",
-            )
-        tokenizer.require_fit(model.get_input_embeddings().num_embeddings)
-        if config.context and config.context > model.config.max_position_embeddings:
-            model.config.max_position_embeddings = config.context  # learnt from here on
-        return model
-    if config.params is not None:
-        shape = shape_for(config.params, len(tokenizer))
-    else:
-        shape = preset_named(config.preset)
-    end = tokenizer.document_start_id
-    torch.manual_seed(config.seed)
-    model = LlamaForCausalLM(
-        shape.model_copy(update={"context": config.context or shape.context}).llama_config(
-            len(tokenizer),
-            bos_token_id=None,
-            eos_token_id=[end, tokenizer.control_id(IM_END)],
-            pad_token_id=tokenizer.control_id(PAD),
-        )
-    )
-    model.generation_config.eos_token_id = model.config.eos_token_id
-    model.generation_config.pad_token_id = model.config.pad_token_id
-    return model
-
-
 def steps_of(
     config: PretrainConfig, model: PreTrainedModel, windows: Windows, step_tokens: int
 ) -> int:
@@ -381,8 +369,8 @@ def _introduce(run: Run, *, compiled: bool) -> None:
     ranks = run.ranks
     devices = f"{ranks.num_ranks} x {ranks.device.type} ({ranks.parallel})"
     say(
-        f"pretrain: {parameters:,} parameters, {run.windows.tokens.num_tokens:,} tokens of text, "
-        f"{run.num_steps:,} steps of {run.step_tokens:,} tokens, {run.config.optimizer}, "
+        f"{run.student.verb}: {parameters:,} parameters, {run.windows.tokens.num_tokens:,} tokens "
+        f"of text, {run.num_steps:,} steps of {run.step_tokens:,} tokens, {run.config.optimizer}, "
         f"{run.precision}{', compiled' if compiled else ''} on "
         f"{ranks.device if ranks.num_ranks == 1 else devices}"
     )

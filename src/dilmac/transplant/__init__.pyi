@@ -1,4 +1,6 @@
 from .config import TransplantConfig as TransplantConfig
+from .heal.config import HealConfig as HealConfig
+from .heal.verb import heal as heal
 from .mixture import Mixture as Mixture
 from .mixture import composed as composed
 from .mixture import mixed as mixed

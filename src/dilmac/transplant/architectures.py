@@ -59,19 +59,21 @@ def require_known(settings: Settings, where: Any) -> str:
         InputError: it is of another architecture.
     """
     kind = settings.get("model_type")
-    if kind not in SECTIONS:
+    if not isinstance(kind, str) or kind not in SECTIONS:
         raise InputError(
             f"architecture {kind!r} is not known here",
             where=where,
             mend=f"known: {', '.join(SECTIONS)}",
         )
-    return str(kind)
+    return kind
 
 
 def find_layout(
-    settings: Settings, shapes: dict[str, tuple[int, ...]], *, is_tied: bool, where: Any
+    shapes: dict[str, tuple[int, ...]], *, num_rows: int, is_tied: bool, where: Any
 ) -> Layout:
     """The tables among the tensors of a checkpoint, by their names and shapes.
+
+    `num_rows` and `is_tied` are what its config says, or its class where the config is silent.
 
     Raises:
         InputError: one is missing, has no two dimensions, or has other rows than config.json says.
@@ -84,12 +86,10 @@ def find_layout(
             where=where,
             mend="check tie_word_embeddings in config.json, and that no shard is missing",
         )
-    section = text_section(settings)
-    declared = section.get("vocab_size", settings.get("vocab_size"))
     for name in filter(None, (embedding, head)):
-        if len(shapes[name]) != 2 or shapes[name][0] != declared:
+        if len(shapes[name]) != 2 or shapes[name][0] != num_rows:
             raise InputError(
-                f"{name} has the shape {list(shapes[name])}, config.json says {declared} rows",
+                f"{name} has the shape {list(shapes[name])}, config.json says {num_rows} rows",
                 where=where,
             )
     if head and shapes[head] != shapes[embedding]:
@@ -164,10 +164,20 @@ def names_tokens(key: str) -> bool:
 def _mapped(key: str, value: Any, new_id: IdMap) -> Any:
     if isinstance(value, list):
         found = [_mapped(key, item, new_id) for item in value]
-        return [item for item in found if item not in (None, [])]
+        if key == "bad_words_ids" and None in found:  # a part of a word forbids another
+            return None
+        return list(dict.fromkeys(found)) if _is_flat(found) else [i for i in found if i]
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return new_id(key, value)
     return value
+
+
+def _is_flat(found: list[Any]) -> bool:
+    if any(isinstance(item, list) for item in found):
+        return False
+    while None in found:
+        found.remove(None)
+    return True
 
 
 def ids_named(settings: Settings) -> Iterator[tuple[str, int]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from dilmac.core import say
+from dilmac.core import say, write_json
 from dilmac.tokenizer import Side, copy_tokenizer, open_side
 from dilmac.transplant.architectures import Settings, ids_named
+from dilmac.transplant.plan import ROWS_FILE
 
-VISION = ("image", "video", "vision")  # how the keys of their ids begin in config.json
+# How the keys of their ids begin in config.json.
+VISION = ("image", "video", "vision", "boi", "eoi")
 
 
 def tokenizer_with_controls(
@@ -34,6 +36,9 @@ def tokenizer_with_controls(
     for place, name in enumerate(missing):
         spec["added_tokens"].append(_control(name, len(target.rows) + place))
     path.write_text(json.dumps(spec, ensure_ascii=False), encoding="utf-8")
+    if (tokenizer / ROWS_FILE).is_file():
+        rows = json.loads((tokenizer / ROWS_FILE).read_text(encoding="utf-8"))
+        write_json(folder / ROWS_FILE, rows + [[] for _ in missing])
     return folder
 
 

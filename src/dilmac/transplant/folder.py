@@ -13,11 +13,13 @@ from dilmac.transplant.architectures import (
     IdMap,
     Settings,
     ids_named,
+    text_section,
     with_ids,
     with_vocabulary,
 )
 
 CONFIG, GENERATION = "config.json", "generation_config.json"
+GENERATION_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 # Of the old model: how pictures become tensors, and its papers.
 COPIED = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
 
@@ -51,11 +53,15 @@ def write_folder(
 ) -> None:
     """Write everything but the weights; `silent` are new ids that generation must not give."""
     settings = read_settings(source / CONFIG)
-    changed = with_vocabulary(settings, num_rows, is_tied=is_tied)
-    write_json(folder / CONFIG, with_ids(changed, new_id))
+    changed = with_ids(with_vocabulary(settings, num_rows, is_tied=is_tied), new_id)
+    write_json(folder / CONFIG, changed)
     generation = with_ids(read_settings(source / GENERATION), new_id)
+    if not generation:  # transformers takes them from here only where there is no such file
+        section = text_section(changed)
+        named = {key: section.get(key, changed.get(key)) for key in GENERATION_IDS}
+        generation = {key: value for key, value in named.items() if value is not None}
     if silent:
-        told = {*generation.get("suppress_tokens", []), *silent}
+        told = {*(generation.get("suppress_tokens") or []), *silent}
         generation["suppress_tokens"] = sorted(told)
     if generation:
         write_json(folder / GENERATION, generation)
@@ -67,12 +73,12 @@ def write_folder(
 
 
 def require_ids(source: Path, ids: Mapping[int, int], names: Mapping[int, str]) -> None:
-    """Refuse a tokenizer without what the model cannot do without: an end, and its pictures.
+    """Refuse a tokenizer without anything that ends an answer.
 
     `names` are the old control tokens by id.
 
     Raises:
-        InputError: a token that the model's config names has no counterpart.
+        InputError: none of the model's ends has a counterpart.
     """
     settings = read_settings(source / CONFIG)
     named = [*ids_named(settings), *ids_named(read_settings(source / GENERATION))]

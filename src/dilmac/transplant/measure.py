@@ -54,9 +54,8 @@ def bits_by_kind(folder: Path, texts: Texts, stage: str) -> dict[str, float]:
     return found
 
 
-def measure_change(config: TransplantConfig, before: Path, after: Path) -> Figures:
+def measure_change(texts: Texts, before: Path, after: Path) -> Figures:
     """Tokens saved and bits per byte before and after, where there are texts to measure."""
-    texts = measured_texts(config)
     if not texts:
         return {}
     return {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
+
+MAX_PARTS = 16_384  # whose rows are in memory as float32: 256 MB of a model 4,096 wide
 
 
 @dataclass(frozen=True)
@@ -19,12 +21,25 @@ class Mixture:
 
     def __call__(self, table: torch.Tensor, start: int, stop: int) -> torch.Tensor:
         """Wanted rows `start` to `stop`, [rows, width], float32, from a table [old rows, width]."""
+        rows = [self._some(table, *part) for part in self._slices(start, stop)]
+        return torch.cat(rows) if rows else torch.zeros(0, table.shape[1])
+
+    def _slices(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Ranges with a bounded number of parts each: what they name becomes float32 at once."""
+        first, size = start, 0
+        for row in range(start, min(stop, len(self.parts))):
+            size += len(self.parts[row])
+            if size > MAX_PARTS and row > first:
+                yield first, row
+                first, size = row, len(self.parts[row])
+        if first < min(stop, len(self.parts)):
+            yield first, min(stop, len(self.parts))
+
+    def _some(self, table: torch.Tensor, start: int, stop: int) -> torch.Tensor:
         parts, weights = self.parts[start:stop], self.weights[start:stop]
         flat = torch.tensor([old for row in parts for old in row], dtype=torch.long)
         shares = torch.tensor([share for row in weights for share in row], dtype=torch.float32)
         offsets = torch.tensor([0, *accumulate(map(len, parts))][:-1], dtype=torch.long)
-        if not len(offsets):
-            return torch.zeros(0, table.shape[1])
         # Only the rows that are used become float32: the table may be on a disk.
         used, places = flat.unique(return_inverse=True)
         rows = table[used].float()

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from dilmac.core import InputError
-from dilmac.tokenizer import PADDING, Side, counterpart
+from dilmac.tokenizer import PADDING, START_OF_DOCUMENT, Side, counterpart
 
 UNKNOWN_CHARACTER = "\ufffd".encode()  # what an `<unk>` is read as
 ROWS_FILE = "rows.json"  # written by `dilmac tokenizer extend`
@@ -42,6 +42,7 @@ class Plan:
     read: list[bool]
     source_bytes: Sequence[bytes | None]
     target_bytes: Sequence[bytes | None]
+    is_extension: bool = False  # the tokenizer goes on from the source's own
 
     @property
     def num_rows(self) -> int:
@@ -73,6 +74,7 @@ def make_plan(source: Side, target: Side, num_rows: int) -> Plan:
             where=target.where,
             mend="leave --rows out, or raise it",
         )
+    given = _given_parts(source, target)
     plan = Plan(
         origins=[Origin.IDLE] * num_rows,
         parts=[[] for _ in range(num_rows)],
@@ -80,16 +82,16 @@ def make_plan(source: Side, target: Side, num_rows: int) -> Plan:
         read=[False] * num_rows,
         source_bytes=source.rows,
         target_bytes=target.rows,
+        is_extension=given is not None,
     )
-    _place_content(plan, source, target)
+    _place_content(plan, source, target, given)
     _silence_doubles(plan, target)
     _place_controls(plan, source, target)
     return plan
 
 
-def _place_content(plan: Plan, source: Side, target: Side) -> None:
+def _place_content(plan: Plan, source: Side, target: Side, given: list[list[int]] | None) -> None:
     known = _rows_of_bytes(source)
-    given = _given_parts(source, target)
     for row, data in enumerate(target.rows):
         if row in target.control_rows or not data:
             continue
@@ -165,9 +167,12 @@ def _silence_doubles(plan: Plan, target: Side) -> None:
 def _place_controls(plan: Plan, source: Side, target: Side) -> None:
     """Control tokens take the row of their role; each old row speaks for one of them only."""
     taken: set[int] = set()
-    # Equal names first: they have the better claim.
-    ordered = sorted(target.control.items(), key=lambda item: item[0] not in source.control)
-    for name, row in ordered:
+    # Equal names have the better claim; then what ends a text, before what begins one.
+    names = sorted(
+        target.control, key=lambda name: (name not in source.control, name in START_OF_DOCUMENT)
+    )
+    for name in names:
+        row = target.control[name]
         plan.read[row] = name not in PADDING
         old = counterpart(name, source.control)
         if old is None:

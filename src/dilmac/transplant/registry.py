@@ -19,7 +19,7 @@ from typing import Literal, Protocol
 
 import torch
 
-from dilmac.core import ConfigError
+from dilmac.core import Config, ConfigError
 from dilmac.tokenizer import Tokenizer
 from dilmac.transplant.decompose import Cuts
 from dilmac.transplant.mixture import Decompositions
@@ -56,7 +56,8 @@ class Wanted:
     donor: Path | None = None
     cuts: Cuts | None = None
     seed: int = 42
-    notes: dict[str, object] = field(default_factory=dict)  # what a method wants reported
+    notes: dict[str, object] = field(default_factory=dict)  # for the figures
+    cache: dict[str, object] = field(default_factory=dict)  # of a method, between two tables
 
     @cached_property
     def rows(self) -> list[int]:
@@ -107,7 +108,21 @@ class Registered:
     name: str
     make: Method
     source: str
-    needs: tuple[str, ...] = ()  # flags without which it cannot work
+    needs: tuple[str, ...] = ()  # settings without which it cannot work
+
+    def require(self, config: Config) -> None:
+        """Refuse settings without what the method needs.
+
+        Raises:
+            ConfigError: one is missing.
+        """
+        for name in self.needs:
+            if getattr(config, name) is None:
+                raise ConfigError(
+                    f"{self.name} cannot work without it",
+                    where=f"--{name}",
+                    mend=f"{name}: {type(config).model_fields[name].description}",
+                )
 
 
 METHODS: dict[str, Registered] = {}
@@ -134,6 +149,6 @@ def method_named(name: str) -> Registered:
     import_module("dilmac.transplant.methods")  # which register themselves
     if name not in METHODS:
         raise ConfigError(
-            f"no method {name!r}", where="--init", mend=f"one of auto, {', '.join(METHODS)}"
+            f"no method {name!r}", where="--init", mend=f"one of {', '.join(METHODS)}"
         )
     return METHODS[name]

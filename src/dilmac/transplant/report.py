@@ -16,12 +16,14 @@ MEANINGS = {
     "idle": "padding: zero, never generated",
 }
 ADVICE = {
-    "extend": "Every old token keeps its row, so English and code begin where they were. What is "
+    "extend": "Old tokens keep their rows, so English and code begin where they were. What is "
     "new is a guess until it is trained: a few million tokens of Turkish, with a little of the "
-    "rest, on the new rows and, better, on low-rank adapters of the layers as well.",
+    "rest, on the new rows and, better, on low-rank adapters of the layers as well: dilmac heal.",
+    "prune": "The old tokens that were kept have their rows. What was dropped is cut into pieces, "
+    "and what is new is a guess: dilmac heal, with a share of English and code.",
     "replace": "English and code are cut into smaller pieces than before, and all layers have to "
-    "learn the new cuts: train everything, or adapters and all rows, with a fifth to a quarter of "
-    "English and code, on more text than an extension needs.",
+    "learn the new cuts: dilmac heal, everything or adapters and all rows, a fifth to a quarter "
+    "of it English and code, on more text than an extension needs.",
 }
 
 
@@ -53,7 +55,8 @@ def write_report(path: Path, config: TransplantConfig, figures: Figures) -> None
             ],
         )
         _bits(page, figures["bits_per_byte"])
-    page.heading("What next").text(ADVICE[figures["way"]]).write(path)
+    is_pruned = figures["way"] == "extend" and figures["old_rows_kept"] < figures["old_rows"]
+    page.heading("What next").text(ADVICE["prune" if is_pruned else figures["way"]]).write(path)
 
 
 def _bits(page: Page, bits: dict[str, dict[str, float]]) -> None:

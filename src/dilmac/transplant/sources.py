@@ -1,12 +1,18 @@
-"""What `--model` and `--tokenizer` name: folders, what ships, or names on the hub."""
+"""What `--model` and `--tokenizer` name, and a model opened: its files, not its numbers."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from dilmac.core import InputError
-from dilmac.models import model_folder, shipped_models
-from dilmac.tokenizer import TOKENIZER_FILES, folder_of
+from dilmac.models import model_folder, require_model_folder, shipped_models
+from dilmac.tokenizer import TOKENIZER_FILES, Side, folder_of, open_side
+from dilmac.transplant.architectures import Layout, Settings, find_layout, require_known
+from dilmac.transplant.stream import Checkpoint, open_checkpoint
 
 MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "LICENSE*", "README.md")
 
@@ -40,3 +46,87 @@ def tokenizer_folder(name: str) -> Path:
         InputError: there is none.
     """
     return folder_of(name, TOKENIZER_FILES, f"--tokenizer {name}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model to transplant, opened: its files, not its numbers."""
+
+    folder: Path
+    settings: Settings
+    checkpoint: Checkpoint
+    layout: Layout
+    tokenizer: Side
+
+
+def open_source(folder: Path) -> Source:
+    """Open a model folder and find its tables.
+
+    Raises:
+        InputError: an unknown architecture, missing or damaged weights, or no tokenizer.
+    """
+    settings = require_model_folder(folder)
+    require_known(settings, folder / "config.json")
+    checkpoint = open_checkpoint(folder)
+    read = _as_transformers_reads(folder)
+    layout = find_layout(
+        checkpoint.shapes,
+        num_rows=int(read.get_text_config().vocab_size),
+        is_tied=bool(read.tie_word_embeddings),
+        where=folder,
+    )
+    tokenizer = _tokenizer_of(folder)
+    if len(tokenizer.rows) > layout.num_rows:
+        raise InputError(
+            f"the model has {layout.num_rows:,} rows, its tokenizer {len(tokenizer.rows):,}",
+            where=folder,
+            mend="is this the tokenizer that the model was trained with?",
+        )
+    source = Source(folder, settings, checkpoint, layout, tokenizer)
+    _require_one_table(source)
+    return source
+
+
+def _as_transformers_reads(folder: Path) -> Any:
+    """The config with what its class adds where the file is silent."""
+    from huggingface_hub.errors import StrictDataclassError
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(str(folder), local_files_only=True)
+    except (
+        StrictDataclassError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        message = " ".join(str(error).split())[:200]
+        raise InputError(f"transformers cannot read it ({message})", where=folder) from error
+
+
+def _tokenizer_of(folder: Path) -> Side:
+    try:
+        return open_side(folder)
+    except InputError as error:
+        raise InputError(
+            error.found,
+            where=error.where,
+            mend="a model to transplant needs a tokenizer.json that gives every text back; those "
+            "of Llama 2 and the first Mistral put a space before it and are not known here",
+        ) from error
+
+
+def _require_one_table(source: Source) -> None:
+    """A tied model whose file holds a head all the same: it must be the embedding's double."""
+    spare = source.layout.spare_head
+    if spare is None:
+        return
+    tables = source.checkpoint.table(spare), source.checkpoint.table(source.layout.embedding)
+    if not torch.equal(*tables):
+        raise InputError(
+            f"its config.json says that head and embedding are one, and {spare} is another",
+            where=source.folder,
+            mend="set tie_word_embeddings to what the model was trained with",
+        )

@@ -127,7 +127,9 @@ def open_checkpoint(folder: Path) -> Checkpoint:
 def _weight_map(index: Path) -> dict[str, str]:
     try:
         found = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-    except (ValueError, KeyError, TypeError) as error:
+        if not all(isinstance(name, str) for name in found.values()):
+            raise TypeError("a shard is no name")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"no index of shards ({error})", where=index) from error
     for name in set(found.values()):
         if Path(name).name != name:
@@ -205,7 +207,7 @@ def write_checkpoint(
         kept = [name for name in names if name not in dropped]
         if first in names:
             kept += [name for name in tables if name not in source.tensors]
-        target = folder / shard.name
+        target = folder / (shard.name if source.is_indexed else SINGLE)
         if kept == names and not any(name in tables for name in names):
             _copy_whole(shard, target, link=link)
         else:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from byte_level_base import ADDED, LlamaTokenizer, make_base, texts
 from hypothesis import example, given, settings
 from transformers import AutoTokenizer
 
+from byte_level_base import ADDED, LlamaTokenizer, make_base, texts
 from dilmac.core import ConfigError, InputError, bundled_prose, open_artifact
 from dilmac.export.fuzz import fuzz_strings
 from dilmac.tokenizer import ExtendConfig, Tokenizer, extend_tokenizer

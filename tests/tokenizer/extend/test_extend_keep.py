@@ -5,10 +5,10 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from byte_level_base import ADDED, LlamaTokenizer, texts
 from hypothesis import given, settings
 from transformers import AutoTokenizer
 
+from byte_level_base import ADDED, LlamaTokenizer, texts
 from dilmac.core import ConfigError, InputError, bundled_prose, open_artifact
 from dilmac.export.fuzz import fuzz_strings
 from dilmac.tokenizer import ExtendConfig, Tokenizer, extend_tokenizer

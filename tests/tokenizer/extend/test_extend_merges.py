@@ -4,10 +4,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from byte_level_base import words as some_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from byte_level_base import words as some_text
 from dilmac.tokenizer.extend.base import Pair, read_base
 from dilmac.tokenizer.extend.merges import MIN_COUNT, join, learn_merges
 from dilmac.tokenizer.extend.words import UNIT, Word, words_of

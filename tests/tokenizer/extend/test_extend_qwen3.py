@@ -6,9 +6,9 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from byte_level_base import LlamaTokenizer
 from transformers import AutoTokenizer
 
+from byte_level_base import LlamaTokenizer
 from dilmac.core import open_artifact, read_measured_texts
 from dilmac.corpus import CorpusConfig, build_corpus
 from dilmac.export.fuzz import fuzz_strings

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 END_OF_DOCUMENT = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>")
 START_OF_DOCUMENT = ("<s>", "<bos>", "<|begin_of_text|>")
 PADDING = ("<|pad|>", "<pad>", "[PAD]")
+END_OF_TURN = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>")
+START_OF_TURN = ("<|im_start|>", "<start_of_turn>")
 
 
 def same_role(name: str) -> tuple[str, ...]:
@@ -21,6 +23,9 @@ def same_role(name: str) -> tuple[str, ...]:
         return (name, *START_OF_DOCUMENT, *END_OF_DOCUMENT)
     if name in PADDING:
         return (name, *PADDING, *END_OF_DOCUMENT)
+    for role in (END_OF_TURN, START_OF_TURN):
+        if name in role:
+            return (name, *role)
     return (name,)
 
 

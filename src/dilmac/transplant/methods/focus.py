@@ -24,11 +24,11 @@ CHUNK_ROWS = 512
 @register("focus", source="Dobler and de Melo 2023, FOCUS (arXiv:2305.14481)", needs=("corpus",))
 def focus(wanted: Wanted, role: Role) -> Rows:
     """Mixtures of shared tokens; the vectors are learned once for both tables."""
-    if "focus" not in wanted.notes:
-        wanted.notes["focus"] = _mixture(wanted, role)
-    made = wanted.notes["focus"]
+    if "focus" not in wanted.cache:
+        wanted.cache["focus"] = _mixture(wanted, role)
+    made = wanted.cache["focus"]
     if not isinstance(made, Mixture):
-        raise AssertionError("the notes of focus are its mixture")
+        raise AssertionError("what focus keeps is its mixture")
     return made
 
 
@@ -43,7 +43,7 @@ def _mixture(wanted: Wanted, role: Role) -> Mixture:
         raise AssertionError("the mean is a mixture")
     parts, weights = [list(row) for row in fallback.parts], [list(row) for row in fallback.weights]
     known = [place for place, row in enumerate(wanted.rows) if counts[row] >= MIN_COUNT]
-    wanted.notes["tokens_with_vectors"] = len(known)
+    wanted.notes["rows_with_vectors"] = len(known)
     if shared:
         olds = torch.tensor([old for _, old in shared])
         anchors = vectors[[row for row, _ in shared]]

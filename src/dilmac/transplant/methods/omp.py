@@ -12,10 +12,10 @@ from __future__ import annotations
 import torch
 
 from dilmac.core import ConfigError, InputError
-from dilmac.models import load_model, model_folder
-from dilmac.tokenizer import open_side
+from dilmac.models import model_folder
 from dilmac.transplant.mixture import Mixture
 from dilmac.transplant.registry import Role, Rows, Wanted, register
+from dilmac.transplant.sources import open_source
 
 STEPS = 64
 CHUNK_ROWS = 256
@@ -28,13 +28,13 @@ def omp(wanted: Wanted, role: Role) -> Rows:
     shared = {row: old for row, old in wanted.plan.shared().items() if row in row_of}
     if not shared:
         raise InputError("shares no token with both vocabularies", where="--donor")
-    atoms = table[[row_of[row] for row in shared]]
+    atoms = table[[row_of[row] for row in shared]].float()
     olds = torch.tensor(list(shared.values()))
     parts, weights = [list(p) for p in wanted.parts], [[1 / len(p)] * len(p) for p in wanted.parts]
     known = [place for place, row in enumerate(wanted.rows) if row in row_of]
     for start in range(0, len(known), CHUNK_ROWS):
         places = known[start : start + CHUNK_ROWS]
-        goals = table[[row_of[wanted.rows[place]] for place in places]]
+        goals = table[[row_of[wanted.rows[place]] for place in places]].float()
         chosen, shares = pursue(goals, atoms, min(STEPS, len(atoms), table.shape[1]))
         for place, row, share in zip(places, chosen, shares, strict=True):
             parts[place], weights[place] = olds[row].tolist(), share.tolist()
@@ -42,20 +42,20 @@ def omp(wanted: Wanted, role: Role) -> Rows:
 
 
 def _donor(wanted: Wanted, role: Role) -> tuple[torch.Tensor, dict[int, int]]:
-    """The donor's table, [rows, width], and its row of each new one, by their bytes."""
+    """The donor's table, [rows, width] on its disk, and its row of each new one, by their bytes."""
     if wanted.donor is None:
         raise ConfigError(
             "omp needs a model that already has the new vocabulary",
             where="--donor",
             mend="give its folder (one that `dilmac pretrain` made with that tokenizer)",
         )
-    folder = model_folder(wanted.donor)
-    model = load_model(folder)
-    layer = model.get_output_embeddings() if role == "output" else model.get_input_embeddings()
-    rows = {data: row for row, data in enumerate(open_side(folder).rows) if data}
+    donor = open_source(model_folder(wanted.donor))
+    layout = donor.layout
+    name = layout.embedding if role == "input" else layout.head or layout.embedding
+    rows = {data: row for row, data in enumerate(donor.tokenizer.rows) if data}
     target = wanted.plan.target_bytes
     found = {row: rows[data] for row, data in enumerate(target) if data and data in rows}
-    return layer.weight.detach().float(), found
+    return donor.checkpoint.table(name), found
 
 
 def pursue(

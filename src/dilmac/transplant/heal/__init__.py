@@ -1,0 +1,1 @@
+"""Healing: a transplanted model learns to speak through its new rows."""

@@ -1,0 +1,104 @@
+"""`dilmac heal`: a transplanted model at home in its new vocabulary."""
+
+from __future__ import annotations
+
+from dilmac.core import (
+    Artifact,
+    ConfigError,
+    Figures,
+    building,
+    count_text_bytes,
+    open_artifact,
+)
+from dilmac.models import round_weights, save_model, with_model_folder, write_model_card
+from dilmac.tokenizer import copy_tokenizer
+from dilmac.training import (
+    DTYPES,
+    SCRATCH,
+    Ranks,
+    Run,
+    Student,
+    best_weights,
+    prepare,
+    train,
+    training_figures,
+    write_training_curves,
+)
+from dilmac.transplant.heal.config import HealConfig
+from dilmac.transplant.heal.losses import wrapped_with
+from dilmac.transplant.heal.patient import Patient
+
+
+def heal(config: HealConfig, *, force: bool = False) -> Artifact:
+    """Train what a transplant made; the result is a plain model folder.
+
+    An interrupted run goes on at its last checkpoint when the same command is given again.
+
+    Raises:
+        InputError: a model or corpus cannot be read.
+        ConfigError: settings that do not fit together.
+        DilmacError: the loss runs away, or memory runs out.
+    """
+    config = with_model_folder(config)
+    for corpus in (config.corpus, *config.more_corpora, *config.replay):
+        open_artifact(corpus, "corpus")
+    patient = Patient(config)
+    student = Student("heal", patient.open, wrapped_with(config, patient), config.patience)
+    inputs = {"model": [config.model], "corpus": [config.corpus]}
+    inputs |= {"more_corpora": list(config.more_corpora), "replay": list(config.replay)}
+    inputs |= {"teacher": [config.teacher] if config.teacher else []}
+    settings = config.as_pretraining(replay_weights(config))
+    with (
+        Ranks(settings.parallel) as ranks,
+        building("model", config, inputs, force=force, resumable=True, scratch=SCRATCH) as build,
+    ):
+        if build.done:
+            return build.done
+        run = prepare(settings, ranks, build.path, student=student)
+        with run.memory_explained():
+            timings = train(run)
+            figures = _saved(run, patient, config)
+        write_training_curves(build.path)
+        write_model_card(build, figures, how="healed", corpora=settings.corpora, base=config.model)
+        return build.finish(figures, **timings)
+
+
+def _saved(run: Run, patient: Patient, config: HealConfig) -> Figures:
+    weights_of_step = best_weights(run, run.model)
+    model = patient.finish(run.model)
+    round_weights(model, DTYPES[config.save_precision])
+    figures = training_figures(run, model)
+    save_model(model, run.folder, DTYPES[config.save_precision])
+    copy_tokenizer(config.model, run.folder)
+    return figures | {
+        "loss": config.loss,
+        "train": config.train,
+        "weights_of_step": weights_of_step,
+    }
+
+
+def replay_weights(config: HealConfig) -> dict[str, float]:
+    """Weights of the replayed sources with which they are their share of the text.
+
+    Raises:
+        ConfigError: a source is both learned and replayed.
+    """
+    if not config.replay:
+        return {}
+    learned = {name for path in (config.corpus, *config.more_corpora) for name in _sources(path)}
+    replayed = {name for path in config.replay for name in _sources(path)}
+    if both := sorted(learned & replayed):
+        raise ConfigError(
+            f"the source {both[0]!r} is in what is learned and in what is replayed",
+            where="--replay",
+            mend="build one of the corpora with another --source-field",
+        )
+    own = sum(count_text_bytes(path, "train") for path in (config.corpus, *config.more_corpora))
+    other = sum(count_text_bytes(path, "train") for path in config.replay)
+    weight = config.replay_share / (1 - config.replay_share) * own / max(1, other)
+    return dict.fromkeys(sorted(replayed), weight)
+
+
+def _sources(corpus: object) -> list[str]:
+    figures = open_artifact(corpus, "corpus").figures  # type: ignore[arg-type]
+    return list(figures["kept_by_source"])
