@@ -73,7 +73,7 @@ def test_out_of_memory_says_what_to_lower_to_what(
         (Optimizers, "step"),  # makes the moments
         (Ranks, "wrap"),  # moves the model
         (loop, "measure"),
-        (sys.modules["dilmac.training.pretrain"], "_figures"),
+        (sys.modules["dilmac.training.pretrain"], "training_figures"),
     ],
 )
 def test_memory_may_run_out_anywhere(
