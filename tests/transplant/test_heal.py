@@ -369,3 +369,18 @@ def test_what_cannot_be(
         heal(config_of(gemma, sample_corpus, tmp_path / "out", train="all"))
     with pytest.raises(InputError, match="longer than the model's context"):
         heal(config_of(grafts[True], sample_corpus, tmp_path / "long", context=300))
+
+
+def test_padding_after_new_rows_is_trained_with_them(
+    tmp_path: Path, source: Path, byte_level_extended: Path, sample_corpus: Path
+) -> None:
+    config = TransplantConfig(
+        model=str(source), tokenizer=str(byte_level_extended), pad_to=64, out=tmp_path / "padded"
+    )
+    made = transplant(config)
+    first = made.figures["first_made_row"]
+    assert first == made.figures["rows_before"] and made.figures["rows"] % 64 == 0
+    healed = heal(config_of(made.path, sample_corpus, tmp_path / "out", train="rows"))
+    before, after = (tensors(path)[EMBEDDING] for path in (made.path, healed.path))
+    assert torch.equal(before[:first], after[:first])
+    assert not torch.equal(before[first:], after[first:])

@@ -6,24 +6,25 @@ import json
 from pathlib import Path
 
 from dilmac.core import say, write_json
-from dilmac.tokenizer import Side, copy_tokenizer, open_side
-from dilmac.transplant.architectures import Settings, ids_named
+from dilmac.tokenizer import copy_tokenizer, open_side
+from dilmac.transplant.architectures import ids_named
 from dilmac.transplant.plan import ROWS_FILE
+from dilmac.transplant.sources import Source
 
 # How the keys of their ids begin in config.json.
 VISION = ("image", "video", "vision", "boi", "eoi")
 
 
-def tokenizer_with_controls(
-    settings: Settings, source: Side, tokenizer: Path, folder: Path
-) -> Path:
+def tokenizer_with_controls(source: Source, tokenizer: Path, folder: Path) -> Path:
     """The tokenizer's own folder, or a copy of it in `folder` with the vision tokens added.
 
     They come after its last row and keep their names, so that the model's processor finds them.
     """
-    names = {row: name for name, row in source.control.items()}
+    names = {row: name for name, row in source.tokenizer.control.items()}
     needed = dict.fromkeys(
-        names[row] for key, row in ids_named(settings) if key.startswith(VISION) and row in names
+        names[row]
+        for key, row in ids_named(source.settings)
+        if key.startswith(VISION) and row in names
     )
     target = open_side(tokenizer)
     missing = [name for name in needed if name not in target.control]

@@ -56,16 +56,12 @@ def transplant(config: TransplantConfig, *, force: bool = False) -> Artifact:
     with building("model", config, inputs, force=force) as build:
         if build.done:
             return build.done
-        graft = Graft(source, _fitted(source, tokenizer, build.path), config)
+        graft = Graft(source, tokenizer_with_controls(source, tokenizer, build.path), config)
         figures = graft.write(method, build.path)
         figures |= measure_change(texts, folder, build.path)
         write_report(build.path / REPORT, config, figures)
         write_model_card(build, figures, how="transplanted", base=folder)
         return build.finish(figures)
-
-
-def _fitted(source: Source, tokenizer: Path, folder: Path) -> Path:
-    return tokenizer_with_controls(source.settings, source.tokenizer, tokenizer, folder)
 
 
 class Graft:
@@ -162,9 +158,10 @@ def figures_of(graft: Graft, method: Registered, folder: Path) -> Figures:
     kept = len(set(plan.shared().values()))
     known = sum(bool(data) for data in graft.source.tokenizer.rows)
     composed = plan.rows_of(Origin.COMPOSED, Origin.FRESH)
-    stand_last = composed == list(range(plan.num_rows - len(composed), plan.num_rows))
+    after_them = composed + plan.rows_of(Origin.IDLE)
+    stand_last = after_them == list(range(plan.num_rows - len(after_them), plan.num_rows))
     return {
-        # Where the made rows begin, if they stand together at the end: they can be trained alone.
+        # Where the made rows begin, if nothing but padding follows: they can be trained alone.
         "first_made_row": composed[0] if composed and stand_last else None,
         "init": method.name,
         "init_source": method.source,
