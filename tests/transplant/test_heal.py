@@ -353,9 +353,10 @@ def test_what_cannot_be(
     tmp_path: Path,
     grafts: dict[bool, Path],
     sample_corpus: Path,
-    tiny_model: Path,
     byte_level: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    tiny_model = grafts[True].parent / "source"  # no transplant
     for others, found in (
         ({"loss": "alm"}, "--teacher"),
         ({"loss": "hidden", "teacher": tiny_model, "train": "lora"}, "--train rows"),
@@ -367,6 +368,10 @@ def test_what_cannot_be(
     gemma = make_model(tmp_path / "gemma", byte_level, "gemma2")
     with pytest.raises(InputError, match="final_logit_softcapping"):
         heal(config_of(gemma, sample_corpus, tmp_path / "out", train="all"))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="one process"):
+        heal(config_of(grafts[True], sample_corpus, tmp_path / "two"))
+    monkeypatch.delenv("WORLD_SIZE")
     with pytest.raises(InputError, match="longer than the model's context"):
         heal(config_of(grafts[True], sample_corpus, tmp_path / "long", context=300))
 

@@ -123,7 +123,8 @@ def first_new_row(folder: Path) -> int | None:
     Raises:
         InputError: the folder is none that `dilmac transplant` made.
     """
-    figures = open_artifact(folder, "model").figures
+    is_ours = (folder / "artifact.json").is_file()
+    figures = open_artifact(folder, "model").figures if is_ours else {}
     if "first_made_row" not in figures:
         raise InputError(
             "was not made by `dilmac transplant`, so nothing says which rows are new",

@@ -48,8 +48,13 @@ def heal(config: HealConfig, *, force: bool = False) -> Artifact:
     inputs |= {"more_corpora": list(config.more_corpora), "replay": list(config.replay)}
     inputs |= {"teacher": [config.teacher] if config.teacher else []}
     settings = config.as_pretraining(replay_weights(config))
+    ranks = Ranks(settings.parallel)
+    if ranks.num_ranks > 1:
+        raise ConfigError(
+            "heals in one process", where="torchrun", mend="start dilmac heal without torchrun"
+        )
     with (
-        Ranks(settings.parallel) as ranks,
+        ranks,
         building("model", config, inputs, force=force, resumable=True, scratch=SCRATCH) as build,
     ):
         if build.done:
