@@ -214,7 +214,7 @@ def test_the_command_speaks_with_one_voice(
     [
         (("--batch-tokens", "384"), "3 windows in a step cannot be dealt evenly to 2 processes"),
         (("--preset", "huge"), "unknown preset 'huge'"),
-        (("--learning-rate", "1e38", "--tokens", "20480"), "not finite"),
+        (("--weight-decay", "1e38", "--tokens", "20480"), "not finite"),
         (("--epochs", "-1"), "--epochs"),
     ],
 )
