@@ -208,14 +208,14 @@ def test_chunks_cover_the_same_bytes(byte_level: Path, sample_tokenizer: Path, t
     assert theirs[0] == teacher.control["<|endoftext|>"] == theirs[-1]
     at = [0, 0]
     for chunk in chunks:
-        assert [chunk.student[0], chunk.teacher[0]] == at
-        spans = (ids[slice(*chunk.student)], theirs[slice(*chunk.teacher)])
+        assert [chunk.source[0], chunk.target[0]] == at
+        spans = (ids[slice(*chunk.source)], theirs[slice(*chunk.target)])
         data = [
             b"".join(side.rows[row] or b"?" for row in span)
             for side, span in zip((student, teacher), spans, strict=True)
         ]
         assert data[0] == data[1] != b""
-        at = [chunk.student[1], chunk.teacher[1]]
+        at = [chunk.source[1], chunk.target[1]]
     assert at == [len(ids), len(theirs)]
 
 
@@ -272,11 +272,11 @@ def test_likelihoods_are_the_teachers(source: Path, grafts: dict[bool, Path]) ->
     assert found
     opens = [row for row in range(len(teacher.opens)) if teacher.opens[row]]
     for chunk, value in found:
-        expected = sum(float(logits[at - 1, theirs[at]]) for at in range(*chunk.teacher))
+        expected = sum(float(logits[at - 1, theirs[at]]) for at in range(*chunk.target))
         assert value == pytest.approx(expected, abs=1e-3)
-        assert float(logits[chunk.teacher[1] - 1, opens].exp().sum()) > 0.1
-    before = [chunk.teacher[0] for chunk, _ in found[1:]]
-    assert before == [chunk.teacher[1] for chunk, _ in found[:-1]]
+        assert float(logits[chunk.target[1] - 1, opens].exp().sum()) > 0.1
+    before = [chunk.target[0] for chunk, _ in found[1:]]
+    assert before == [chunk.target[1] for chunk, _ in found[:-1]]
 
 
 def test_ignored_targets_are_in_no_chunk(source: Path, grafts: dict[bool, Path]) -> None:

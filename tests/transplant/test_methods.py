@@ -72,7 +72,7 @@ def test_cuts_of_text_weigh_a_tokens_parts(
     assert wanted.texts
     text = "\n".join(list(wanted.texts())[:3])[:1200]
     source, target = open_side(byte_level), open_side(sample_tokenizer)
-    cuts = cuts_in_text(wanted.rows, source, wanted.target, target, [text])
+    cuts = cuts_in_text(wanted.rows, source, target, [text])
     new, old = wanted.target.encode(text), wanted.source.encode(text)
     expected: dict[int, Counter[tuple[int, ...]]] = {}
     for place, row in enumerate(new):

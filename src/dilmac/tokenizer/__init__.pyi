@@ -3,6 +3,8 @@ from .adapter.adapter import QwenTurkishTokenizerAdapter as QwenTurkishTokenizer
 from .adapter.adapter import TokenizerAdapter as TokenizerAdapter
 from .adapter.align import Alignment as Alignment
 from .adapter.align import Chunk as Chunk
+from .adapter.align import align as align
+from .adapter.align import shared_chunks as shared_chunks
 from .adapter.opening import open_side as open_side
 from .adapter.roles import END_OF_DOCUMENT as END_OF_DOCUMENT
 from .adapter.roles import END_OF_TURN as END_OF_TURN

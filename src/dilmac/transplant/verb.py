@@ -16,9 +16,6 @@ from dilmac.core import (
 )
 from dilmac.models import write_model_card
 from dilmac.tokenizer import END_OF_DOCUMENT, END_OF_TURN, PADDING, Tokenizer, open_side
-from dilmac.transplant.architectures import (
-    text_section,
-)
 from dilmac.transplant.config import TransplantConfig
 from dilmac.transplant.controls import tokenizer_with_controls
 from dilmac.transplant.decompose import cuts_in_text
@@ -138,7 +135,7 @@ class Graft:
         cuts = None
         if config.weighted_parts and texts:
             rows = self.plan.rows_of(Origin.COMPOSED)
-            cuts = cuts_in_text(rows, self.source.tokenizer, target, self.target, texts())
+            cuts = cuts_in_text(rows, self.source.tokenizer, self.target, texts())
             say(f"transplant: {len(cuts):,} of {len(rows):,} new tokens were met in the text")
         return Wanted(
             plan=self.plan,
@@ -177,5 +174,4 @@ def figures_of(graft: Graft, method: Registered, folder: Path) -> Figures:
         "parameters": after.num_parameters,
         "bytes_before": before.num_bytes,
         "bytes": after.num_bytes,
-        "layers": text_section(graft.source.settings).get("num_hidden_layers"),
     }

@@ -47,7 +47,7 @@ def align(source: Side, target: Side, text: str) -> Alignment:
         text,
         source_ids,
         target_ids,
-        _chunks(source_widths, target_widths),
+        shared_chunks(source_widths, target_widths),
         source_edges=_edges(source_widths, target_widths),
         target_edges=_edges(target_widths, source_widths),
     )
@@ -57,7 +57,7 @@ def _widths(side: Side, ids: list[int]) -> Widths:
     return np.array([len(piece) for piece in side.pieces(ids)], dtype=np.int64)
 
 
-def _chunks(source: Widths, target: Widths) -> list[Chunk]:
+def shared_chunks(source: Widths, target: Widths) -> list[Chunk]:
     """Chunks of two token lists over the same bytes, by the width of each token [bytes]."""
     ends = np.cumsum(source), np.cumsum(target)
     shared = np.intersect1d(*ends)

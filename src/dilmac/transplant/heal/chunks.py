@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import NamedTuple
 
-from dilmac.tokenizer import Side, TokenizerAdapter, open_side
+import numpy as np
+from numpy.typing import NDArray
 
-
-class Chunk(NamedTuple):
-    """Places from the first to before the last, in the student's and the teacher's ids."""
-
-    student: tuple[int, int]
-    teacher: tuple[int, int]
+from dilmac.tokenizer import Chunk, Side, TokenizerAdapter, open_side, shared_chunks
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two tokenizers, and the way from the student's ids to the teacher's."""
+    """The student's tokenizer, the teacher's, and the way from the one's ids to the other's."""
 
     student: Side
     teacher: Side
@@ -38,18 +32,14 @@ class Pair:
 
     def read(self, ids: Sequence[int]) -> tuple[list[int], list[Chunk]]:
         """The teacher's ids of a row of the student's, and the fewest tokens of both that cover
-        the same bytes; a control token is a chunk of its own.
+        the same bytes: `source` the student's, `target` the teacher's. A control token is a chunk
+        of its own.
         """
         theirs = self.adapter.adapt_tokens(ids)
-        ours_at, theirs_at = _ends(ids, self.student), _ends(theirs, self.teacher)
-        shared = sorted(set(ours_at) & set(theirs_at))
-        spans = (
-            list(pairwise([0, *(ends.index(place) + 1 for place in shared)]))
-            for ends in (ours_at, theirs_at)
-        )
-        return theirs, [Chunk(*both) for both in zip(*spans, strict=True)]
+        widths = _widths(ids, self.student), _widths(theirs, self.teacher)
+        return theirs, shared_chunks(*widths)
 
 
-def _ends(ids: Sequence[int], side: Side) -> list[int]:
-    """Where each token ends, counted in bytes; a control token counts as one."""
-    return list(accumulate(len(side.rows[row] or b"?") for row in ids))
+def _widths(ids: Sequence[int], side: Side) -> NDArray[np.int64]:
+    """Bytes of each token; a control token counts as one."""
+    return np.array([len(side.rows[row] or b"?") for row in ids], dtype=np.int64)

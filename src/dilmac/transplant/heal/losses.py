@@ -75,7 +75,7 @@ class LikelihoodMatching(Matching):
             with self._autocast(input_ids.device):
                 found = self.teacher.likelihoods(ids)
             logs = self._logs(hidden[row], targets[row])
-            spans = [(chunk.student, value) for chunk, value in found]
+            spans = [(chunk.source, value) for chunk, value in found]
             total = total + _coins(logs, targets[row], spans)
         return total
 

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from dilmac.models import load_model
-from dilmac.tokenizer import Side
-from dilmac.transplant.heal.chunks import Chunk, Pair
+from dilmac.tokenizer import Chunk, Side
+from dilmac.transplant.heal.chunks import Pair
 
 BOUNDARY = 0.1  # likelihood of a word's end from which a chunk may end there (Minixhofer 2025)
 CONTROL_OR_SPACE = (b" ", b"\n", b"\t", b"\r")
@@ -43,8 +43,8 @@ class Teacher(nn.Module):  # type: ignore[misc]
         begun: Chunk | None = None
         for chunk in chunks[1:]:
             begun = chunk if begun is None else _joined(begun, chunk)
-            if float(ends[begun.teacher[1] - 1]) > BOUNDARY:
-                first, last = begun.teacher
+            if float(ends[begun.target[1] - 1]) > BOUNDARY:
+                first, last = begun.target
                 found.append((begun, float(each[first - 1 : last - 1].sum())))
                 begun = None
         return found
@@ -55,11 +55,11 @@ class Teacher(nn.Module):  # type: ignore[misc]
         theirs, chunks = self.pair.read(ids)
         tokens = torch.tensor([theirs], device=self.opens.device)
         hidden = states_after(self.model, layer, input_ids=tokens)[0]
-        return [(chunk.student[1] - 1, hidden[chunk.teacher[1] - 1]) for chunk in chunks]
+        return [(chunk.source[1] - 1, hidden[chunk.target[1] - 1]) for chunk in chunks]
 
 
 def _joined(first: Chunk, last: Chunk) -> Chunk:
-    return Chunk((first.student[0], last.student[1]), (first.teacher[0], last.teacher[1]))
+    return Chunk(*((a[0], b[1]) for a, b in zip(first, last, strict=True)))
 
 
 def _opens(side: Side, num_rows: int) -> torch.Tensor:
