@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import transformers
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from dilmac.tokenizer import Tokenizer, copy_tokenizer
+from dilmac.transplant import TransplantConfig, transplant
 
 TEXT: dict[str, Any] = {
     "hidden_size": 32,
@@ -90,3 +93,20 @@ def logits_of(folder: Path, ids: list[int]) -> torch.Tensor:
 def has_class(kind: str) -> bool:
     """Whether this transformers has the architecture."""
     return kind in transformers.CONFIG_MAPPING
+
+
+def run(out: Path, model: Path, tokenizer: Path | str, **others: Any) -> Any:
+    config = TransplantConfig(model=str(model), tokenizer=str(tokenizer), out=out, **others)
+    return transplant(config)
+
+
+def copied(model: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    return folder
+
+
+def change_config(folder: Path, **values: Any) -> None:
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) | values
+    path.write_text(json.dumps(config), encoding="utf-8")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_models import TEXT
 from tokenizers import AddedToken
 from transformers import (
     AutoConfig,
@@ -23,15 +24,6 @@ from dilmac.tokenizer import Tokenizer, copy_tokenizer
 from dilmac.transplant import MultimodalAdapter, TransplantConfig, transplant
 
 VISION = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
-TEXT: dict[str, Any] = {
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "head_dim": 16,
-    "max_position_embeddings": 256,
-}
 EYES: dict[str, Any] = {
     "depth": 2,
     "hidden_size": 32,

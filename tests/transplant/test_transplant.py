@@ -1,4 +1,4 @@
-"""The verb: every architecture, both ways, tied and untied; and what it refuses."""
+"""The verb: every architecture, both ways, tied and untied, and what ends a text."""
 
 from __future__ import annotations
 
@@ -11,26 +11,22 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from small_models import ARCHITECTURES, has_class, logits_of, make_model
+from small_models import (
+    ARCHITECTURES,
+    copied,
+    has_class,
+    logits_of,
+    make_model,
+    run,
+)
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from dilmac.core import DilmacError, bundled_prose
+from dilmac.core import bundled_prose
 from dilmac.tokenizer import Tokenizer
-from dilmac.transplant import TransplantConfig, transplant
 from dilmac.transplant.stream import open_checkpoint
 
 ENGLISH = "The quick brown fox jumps over the lazy dog. if x == 1: return 2"
 TURKISH = bundled_prose()[0].read_text(encoding="utf-8")[:400]
-
-
-@pytest.fixture(scope="module")
-def qwen(tmp_path_factory: pytest.TempPathFactory, byte_level: Path) -> Path:
-    return make_model(tmp_path_factory.mktemp("models") / "qwen3", byte_level)
-
-
-def run(out: Path, model: Path, tokenizer: Path | str, **others: Any) -> Any:
-    config = TransplantConfig(model=str(model), tokenizer=str(tokenizer), out=out, **others)
-    return transplant(config)
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -337,109 +333,3 @@ def test_foreign_rows_do_not_make_an_extension(
 ) -> None:
     made = run(tmp_path / "out", tiny_model, byte_level_extended)
     assert made.figures["way"] == "replace"
-
-
-# ---- refusals
-
-
-def copied(model: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "model"
-    shutil.copytree(model, folder)
-    return folder
-
-
-def change_config(folder: Path, **values: Any) -> None:
-    path = folder / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8")) | values
-    path.write_text(json.dumps(config), encoding="utf-8")
-
-
-def refused(tmp_path: Path, model: Path, tokenizer: Path | str, found: str, **others: Any) -> None:
-    with pytest.raises(DilmacError, match=found):
-        run(tmp_path / "out", model, tokenizer, **others)
-    assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out*"))
-
-
-def test_unknown_architectures_are_refused_with_those_that_are_known(
-    tmp_path: Path, qwen: Path, sample_tokenizer: Path
-) -> None:
-    folder = copied(qwen, tmp_path)
-    change_config(folder, model_type="gpt_neox")
-    refused(tmp_path, folder, sample_tokenizer, r"'gpt_neox' is not known(.|\n)*qwen3_moe")
-    change_config(folder, model_type=["qwen3"])
-    refused(tmp_path, folder, sample_tokenizer, "is not known")
-
-
-@pytest.mark.parametrize("damage", [{"hidden_size": "abc"}, {"layer_types": ["nope", "nope"]}])
-def test_a_config_that_transformers_does_not_read(
-    tmp_path: Path, qwen: Path, sample_tokenizer: Path, damage: dict[str, Any]
-) -> None:
-    folder = copied(qwen, tmp_path)
-    change_config(folder, **damage)
-    refused(tmp_path, folder, sample_tokenizer, "transformers cannot read it")
-
-
-def test_a_head_that_is_not_there(tmp_path: Path, qwen: Path, sample_tokenizer: Path) -> None:
-    folder = copied(qwen, tmp_path)
-    change_config(folder, tie_word_embeddings=False)
-    refused(tmp_path, folder, sample_tokenizer, "no head in it")
-
-
-def test_a_head_of_its_own_in_a_tied_model(
-    tmp_path: Path, byte_level: Path, sample_tokenizer: Path
-) -> None:
-    folder = make_model(tmp_path / "model", byte_level, tied=False)
-    change_config(folder, tie_word_embeddings=True)
-    refused(tmp_path, folder, sample_tokenizer, "lm_head.weight is another")
-
-
-def test_other_rows_than_the_config_says(
-    tmp_path: Path, qwen: Path, sample_tokenizer: Path
-) -> None:
-    folder = copied(qwen, tmp_path)
-    change_config(folder, vocab_size=700)
-    refused(tmp_path, folder, sample_tokenizer, "config.json says 700 rows")
-
-
-def test_a_tokenizer_that_ends_nothing(tmp_path: Path, qwen: Path, sample_tokenizer: Path) -> None:
-    folder = tmp_path / "tokenizer"
-    shutil.copytree(sample_tokenizer, folder)
-    path = folder / "tokenizer.json"
-    text = path.read_text(encoding="utf-8")
-    for name in ("<|endoftext|>", "<|im_end|>"):
-        text = text.replace(name, name.replace("|", "/"))
-    path.write_text(text, encoding="utf-8")
-    refused(tmp_path, qwen, folder, "none of the tokens that end an answer")
-
-
-def test_a_tokenizer_that_is_not_the_models(
-    tmp_path: Path, byte_level: Path, sample_tokenizer: Path, byte_level_extended: Path
-) -> None:
-    folder = make_model(tmp_path / "model", byte_level)
-    shutil.copyfile(byte_level_extended / "tokenizer.json", folder / "tokenizer.json")
-    refused(tmp_path, folder, sample_tokenizer, "its tokenizer 906")
-
-
-def test_a_damaged_shard_and_pickled_weights(
-    tmp_path: Path, qwen: Path, sample_tokenizer: Path
-) -> None:
-    folder = copied(qwen, tmp_path)
-    shard = folder / "model.safetensors"
-    shard.write_bytes(shard.read_bytes()[:-10])
-    refused(tmp_path, folder, sample_tokenizer, "its header says")
-    shard.unlink()
-    torch.save({"model.embed_tokens.weight": torch.zeros(2)}, folder / "pytorch_model.bin")
-    refused(tmp_path, folder, sample_tokenizer, "pickled weights")
-
-
-def test_settings_that_cannot_be(tmp_path: Path, qwen: Path, sample_tokenizer: Path) -> None:
-    refused(tmp_path, qwen, sample_tokenizer, "no method 'meen'", init="meen")
-    refused(tmp_path, qwen, sample_tokenizer, "cannot hold its vocabulary", rows=500)
-    refused(tmp_path, qwen, sample_tokenizer, "--donor", init="omp")
-    refused(tmp_path, qwen, sample_tokenizer, "--corpus", init="focus")
-    with pytest.raises(ValueError, match="--corpus"):
-        TransplantConfig(
-            model=str(qwen), tokenizer="tr32k", weighted_parts=True, out=tmp_path / "out"
-        )
-    refused(tmp_path, tmp_path / "nothing", sample_tokenizer, "no such model folder")
-    refused(tmp_path, qwen, tmp_path / "nothing", "no tokenizer.json there")
