@@ -66,7 +66,7 @@ class Bench:
         self.context = chosen.context or preset.context
         self.vocab_size = len(tokenizer)
         shape = preset.model_copy(update={"context": self.context})
-        self.model_config = shape.llama_config(self.vocab_size).to_dict()
+        self.model_config = shape.shape_config(self.vocab_size).to_dict()
         self.tokens = work / "tokens"
         tokenize((self.corpus,), tokenizer, self.tokens)
 

@@ -162,7 +162,7 @@ class Ladder:
         return {
             "side": "trainer",
             "tokens": str(self.work / "tokens"),
-            "model_config": shape.llama_config(len(tokenizer)).to_dict(),
+            "model_config": shape.shape_config(len(tokenizer)).to_dict(),
             "context": self.chosen.context,
             "batch_tokens": self.chosen.batch_tokens,
             "micro_batch_tokens": settings["micro_batch_tokens"],

@@ -31,7 +31,7 @@ def test_windows_leave_half_a_context_before_what_is_counted(length: int, contex
 
 def test_a_model_that_knows_nothing_needs_log2_of_the_vocabulary(sample_tokenizer: Path) -> None:
     tokenizer = Tokenizer(sample_tokenizer)
-    model = LlamaForCausalLM(preset_named("tiny").llama_config(len(tokenizer)))
+    model = LlamaForCausalLM(preset_named("tiny").shape_config(len(tokenizer)))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()

@@ -26,7 +26,7 @@ def prove(model: Path, out: Path) -> None:
 def test_random_weights_pass(preset: str, tmp_path: Path) -> None:
     tokenizer = pretrained_path("tr32k")
     torch.manual_seed(42)
-    config = preset_named(preset).llama_config(len(Tokenizer(tokenizer)))
+    config = preset_named(preset).shape_config(len(Tokenizer(tokenizer)))
     folder = tmp_path / "model"
     folder.mkdir()
     save_model(LlamaForCausalLM(config), folder)

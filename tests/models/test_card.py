@@ -16,7 +16,7 @@ from dilmac.models import CardFacts, DataSource, preset_named, write_card, write
 from dilmac.models.card import base_data, base_license, data_sources
 from dilmac.models.card_data import SHARE_ALIKE
 
-CONFIG = preset_named("mini").llama_config(32_000).to_dict()
+CONFIG = preset_named("mini").shape_config(32_000).to_dict()
 
 
 def facts(**changes: Any) -> CardFacts:

@@ -11,7 +11,7 @@ from dilmac.models import load_model, preset_named, require_model_folder, save_m
 
 
 def test_saved_weights_come_back(tmp_path: Path) -> None:
-    model = LlamaForCausalLM(preset_named("tiny").llama_config(600))
+    model = LlamaForCausalLM(preset_named("tiny").shape_config(600))
     save_model(model, tmp_path)
     back = load_model(tmp_path)
     for name, tensor in model.state_dict().items():
@@ -19,7 +19,7 @@ def test_saved_weights_come_back(tmp_path: Path) -> None:
 
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
-    model = LlamaForCausalLM(preset_named("tiny").llama_config(600))
+    model = LlamaForCausalLM(preset_named("tiny").shape_config(600))
     with torch.no_grad():
         model.model.norm.weight[0] = float("nan")
     with pytest.raises(DilmacError, match=r"norm\.weight holds NaN"):

@@ -82,5 +82,5 @@ def test_grouped_query_attention_is_counted() -> None:
     shape = {**preset_named("quick").model_dump(), "num_kv_heads": 2, "tied": False}
     preset = Preset(**shape)
     with torch.device("meta"):
-        model = LlamaForCausalLM(preset.llama_config(5000))
+        model = LlamaForCausalLM(preset.shape_config(5000))
     assert model.num_parameters() == num_parameters(preset, 5000)

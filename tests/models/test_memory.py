@@ -16,7 +16,7 @@ def test_kept_bytes_are_what_autograd_keeps(
     layers: int, precision: Literal["bf16", "fp32"]
 ) -> None:
     preset = PRESETS["quick"].model_copy(update={"context": 128, "num_layers": layers})
-    model = LlamaForCausalLM(preset.llama_config(2000))
+    model = LlamaForCausalLM(preset.shape_config(2000))
     known = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     kept: dict[int, torch.Tensor] = {}
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import LlamaForCausalLM
+from transformers import AutoModelForCausalLM
 
 from dilmac.core import ConfigError
 from dilmac.models import PRESETS, num_block_parameters, num_parameters, preset_named
@@ -15,7 +15,7 @@ def test_counted_parameters_are_the_real_ones(name: str, tied: bool | None) -> N
     if tied is not None:
         preset = preset.model_copy(update={"tied": tied})
     with torch.device("meta"):
-        model = LlamaForCausalLM(preset.llama_config(32000))
+        model = AutoModelForCausalLM.from_config(preset.shape_config(32000))
     assert model.num_parameters() == num_parameters(preset, 32000)
     tables = 32000 * preset.hidden_size * (1 if preset.tied else 2)
     assert num_block_parameters(preset) == model.num_parameters() - tables
@@ -30,7 +30,7 @@ def test_presets_are_what_their_names_say(name: str, parameters: float) -> None:
 
 
 def test_134m_is_the_published_shape() -> None:
-    config = preset_named("134m").llama_config(32000)
+    config = preset_named("134m").shape_config(32000)
     assert (config.hidden_size, config.num_hidden_layers, config.num_attention_heads) == (
         768,
         12,
@@ -40,15 +40,20 @@ def test_134m_is_the_published_shape() -> None:
     assert config.rope_parameters == {"rope_type": "default", "rope_theta": 10000.0}
     assert (config.max_position_embeddings, config.initializer_range) == (2048, 0.02)
     assert not config.tie_word_embeddings
-    assert preset_named("134m-tied").llama_config(32000).tie_word_embeddings
+    assert preset_named("134m-tied").shape_config(32000).tie_word_embeddings
     assert preset_named("134m-wide").intermediate_size == 2304
 
 
 def test_rows_suit_k_quants_where_they_can() -> None:
     for name, preset in PRESETS.items():
-        assert name == "tiny" or preset.hidden_size % 256 == preset.intermediate_size % 256 == 0
+        assert (
+            name in ("tiny", "qwen3-lab")
+            or preset.hidden_size % 256 == preset.intermediate_size % 256 == 0
+        )
 
 
 def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(ConfigError, match="one of tiny, quick, mini, 134m, 134m-tied, 134m-wide"):
+    with pytest.raises(
+        ConfigError, match="one of tiny, quick, mini, qwen3-lab, 134m, 134m-tied, 134m-wide"
+    ):
         preset_named("140m")

@@ -26,15 +26,15 @@ def frequencies(config: Any) -> tuple[torch.Tensor, float]:
 
 def test_linear_divides_every_position() -> None:
     preset = preset_named("tiny")
-    plain, _ = frequencies(preset.llama_config(300))
-    scaled, sharper = frequencies(with_longer_context(preset, 512, "linear").llama_config(300))
+    plain, _ = frequencies(preset.shape_config(300))
+    scaled, sharper = frequencies(with_longer_context(preset, 512, "linear").shape_config(300))
     assert torch.allclose(scaled, plain / 4) and sharper == 1
 
 
 def test_yarn_keeps_fast_rotations_and_stretches_slow_ones() -> None:
     preset = preset_named("134m").model_copy(update={"num_layers": 1})
-    plain, _ = frequencies(preset.llama_config(300))
-    scaled, sharper = frequencies(with_longer_context(preset, 4096).llama_config(300))
+    plain, _ = frequencies(preset.shape_config(300))
+    scaled, sharper = frequencies(with_longer_context(preset, 4096).shape_config(300))
     assert scaled[0] == plain[0] and torch.isclose(scaled[-1], plain[-1] / 2)
     assert sharper == pytest.approx(0.1 * math.log(2) + 1)
 
@@ -49,8 +49,8 @@ def test_a_config_and_a_preset_are_stretched_alike_and_remember_their_training(
 ) -> None:
     preset = preset_named("tiny").model_copy(update={"context": trained})
     longer = with_longer_context(preset, trained * factor, kind)
-    config = with_longer_context(preset.llama_config(300).to_dict(), trained * factor, kind)
-    assert LlamaConfig(**config).rope_parameters == longer.llama_config(300).rope_parameters
+    config = with_longer_context(preset.shape_config(300).to_dict(), trained * factor, kind)
+    assert LlamaConfig(**config).rope_parameters == longer.shape_config(300).rope_parameters
     assert trained_context(config) == trained
     # Stretching again starts from the training, not from the stretched context.
     again = with_longer_context(config, trained * factor * 2, kind)

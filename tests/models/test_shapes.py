@@ -54,7 +54,7 @@ def test_fifteen_million_is_mini() -> None:
 def test_the_count_is_the_real_models(size: str, vocab_size: int) -> None:
     shape = shape_for(size, vocab_size)
     with torch.device("meta"):
-        model = LlamaForCausalLM(shape.llama_config(vocab_size))
+        model = LlamaForCausalLM(shape.shape_config(vocab_size))
     assert model.num_parameters() == num_parameters(shape, vocab_size)
 
 

@@ -146,7 +146,7 @@ def test_wrapped_names_are_found(convert: Convert, wrap: str, tied: bool) -> Non
 def test_a_preset_takes_its_rows_from_the_weights(convert: Convert) -> None:
     torch.manual_seed(0)
     preset = preset_named("tiny").model_copy(update={"initializer_range": 0.2})
-    source = LlamaForCausalLM(preset.llama_config(ROWS))
+    source = LlamaForCausalLM(preset.shape_config(ROWS))
     made = convert(source.state_dict(), "tiny")
     same_logits(made.path, source.eval())
     assert load_model(made.path).config.eos_token_id

@@ -133,7 +133,7 @@ def test_a_model_has_the_loss_and_gradients_of_transformers(
 ) -> None:
     preset = PRESETS["tiny"].model_copy(update={"tied": tied})
     torch.manual_seed(1)
-    model = LlamaForCausalLM(preset.llama_config(300)).train()
+    model = LlamaForCausalLM(preset.shape_config(300)).train()
     ids = torch.randint(0, 300, (3, 65))
     inputs, targets = ids[:, :-1], ids[:, 1:].clone()
     targets[1, 5:20] = IGNORED
@@ -151,7 +151,7 @@ def test_a_model_has_the_loss_and_gradients_of_transformers(
 
 def test_mixed_precision_stays_near_and_keeps_weights_and_gradients_in_fp32() -> None:
     torch.manual_seed(1)
-    model = LlamaForCausalLM(PRESETS["tiny"].llama_config(300)).train()
+    model = LlamaForCausalLM(PRESETS["tiny"].shape_config(300)).train()
     ids = torch.randint(0, 300, (3, 65))
     found = {}
     for dtype in (torch.float32, torch.bfloat16):

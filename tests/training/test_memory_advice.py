@@ -72,7 +72,7 @@ def test_estimate_is_within_a_sixth_of_what_two_steps_hold(
 ) -> None:
     monkeypatch.setitem(CHUNK_BYTES, "cpu", 1 << 18)  # as small beside the model as in real runs
     preset, context, vocab_size = PRESETS[name], 128, 1000
-    model = LlamaForCausalLM(preset.llama_config(vocab_size)).train()
+    model = LlamaForCausalLM(preset.shape_config(vocab_size)).train()
     if checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     trained = TrainedModel(model, DTYPES[precision], compiled=False)
@@ -100,7 +100,7 @@ def test_estimate_is_within_a_sixth_of_what_two_steps_hold(
 
 
 def test_parts_are_exact_where_they_can_be() -> None:
-    model = LlamaForCausalLM(PRESETS["tiny"].llama_config(1000))
+    model = LlamaForCausalLM(PRESETS["tiny"].shape_config(1000))
     parameters = sum(p.numel() for p in model.parameters())
     matrices = sum(p.numel() for p in model.model.layers.parameters() if p.ndim == 2)
 
@@ -119,7 +119,7 @@ def told(capacity: float, micro_batch: int, name: str = "134m", **settings: Any)
     """The error of a run on a card of that many GiB."""
     config = SimpleNamespace(optimizer=settings.pop("optimizer", "adamw"), compile="on")
     with torch.device("meta"):
-        model = LlamaForCausalLM(PRESETS[name].llama_config(32_000))
+        model = LlamaForCausalLM(PRESETS[name].shape_config(32_000))
     return out_of_memory_error(
         torch.OutOfMemoryError(CUDA_TEXT.format(capacity)),
         config=config,
@@ -149,7 +149,7 @@ def test_the_advice_and_the_table_of_presets_count_the_same(name: str) -> None:
     row = list_presets(PresetsConfig(vocab_size=32_000))["presets"][name]
     card = SimpleNamespace(device=torch.device("cuda"))  # no tensor lies there: nothing needs it
     model = SimpleNamespace(
-        config=PRESETS[name].llama_config(32_000), parameters=lambda: iter([card])
+        config=PRESETS[name].shape_config(32_000), parameters=lambda: iter([card])
     )
     error = out_of_memory_error(
         torch.OutOfMemoryError(CUDA_TEXT.format("14.58")),

@@ -17,7 +17,7 @@ NAMES: list[OptimizerName] = ["adamw", "muon"]
 def model(*, tied: bool = True) -> LlamaForCausalLM:
     torch.manual_seed(3)
     preset = PRESETS["tiny"].model_copy(update={"tied": tied})
-    return LlamaForCausalLM(preset.llama_config(200))
+    return LlamaForCausalLM(preset.shape_config(200))
 
 
 def optimizers(of: nn.Module, name: OptimizerName, decay: float = 0.1) -> Optimizers:

@@ -24,7 +24,7 @@ def test_matrices_of_a_model_are_counted() -> None:
     from transformers import LlamaForCausalLM
 
     for name in ("tiny", "mini", "134m"):
-        config = PRESETS[name].llama_config(1000)
+        config = PRESETS[name].shape_config(1000)
         with torch.device("meta"):
             model = LlamaForCausalLM(config)
         linear = [part for part in model.modules() if isinstance(part, torch.nn.Linear)]
@@ -32,7 +32,7 @@ def test_matrices_of_a_model_are_counted() -> None:
 
 
 def test_a_tied_and_an_untied_model_need_the_same_operations() -> None:
-    tied, untied = (PRESETS[name].llama_config(32_000) for name in ("134m-tied", "134m"))
+    tied, untied = (PRESETS[name].shape_config(32_000) for name in ("134m-tied", "134m"))
     assert flops_per_token(tied, 2048) == flops_per_token(untied, 2048)
     assert num_parameters(PRESETS["134m"], 32_000) > matmul_parameters(untied)
 
@@ -41,14 +41,14 @@ def test_operations_are_those_of_the_published_formula() -> None:
     # 6 N + 12 L d T with N = 12 (4 d d + 3 d f) + V d
     blocks = 12 * (4 * 768**2 + 3 * 768 * 2048)
     expected = 6 * (blocks + 32_000 * 768) + 12 * 12 * 768 * 2048
-    assert flops_per_token(PRESETS["134m"].llama_config(32_000), 2048) == expected
+    assert flops_per_token(PRESETS["134m"].shape_config(32_000), 2048) == expected
 
 
 def test_torch_counts_the_same_matmuls() -> None:
     from torch.utils.flop_counter import FlopCounterMode
     from transformers import LlamaForCausalLM
 
-    config = PRESETS["tiny"].llama_config(500)
+    config = PRESETS["tiny"].shape_config(500)
     model, context = LlamaForCausalLM(config), 64
     ids = torch.randint(0, 500, (2, context))
     with FlopCounterMode(display=False) as counter:

@@ -1,11 +1,11 @@
-"""Shapes of models that are pretrained from scratch: plain Llama, readable by every runtime.
+"""Shapes of models that are pretrained from scratch: plain Llama or Qwen3, as every runtime reads.
 
 Hidden sizes are multiples of 256 where they can be: K-quants need rows divisible by it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -13,9 +13,15 @@ from dilmac.core import Config, ConfigError
 from dilmac.models.rope import RopeScaling
 
 
-class Preset(Config):
-    """A Llama shape; the vocabulary comes from the tokenizer."""
+Architecture = Literal["llama", "qwen3"]
 
+
+class Preset(Config):
+    """A shape; the vocabulary comes from the tokenizer."""
+
+    architecture: Architecture = Field(
+        "llama", description="llama, or qwen3: the same with norms of queries and keys"
+    )
     hidden_size: int = Field(gt=0, description="width of a position's vector")
     intermediate_size: int = Field(gt=0, description="width of the SwiGLU layer")
     num_layers: int = Field(gt=0, description="layers")
@@ -38,13 +44,14 @@ class Preset(Config):
         """Width of one attention head."""
         return self.head_dim or self.hidden_size // self.num_heads
 
-    def llama_config(self, vocab_size: int, **ids: Any) -> Any:
-        """The `transformers.LlamaConfig` of this shape with `vocab_size` rows."""
-        from transformers import LlamaConfig
+    def shape_config(self, vocab_size: int, **ids: Any) -> Any:
+        """The `transformers` config of this shape with `vocab_size` rows."""
+        from transformers import LlamaConfig, Qwen3Config
 
         scaling = self.rope_scaling
         rope = scaling.parameters() if scaling else {"rope_type": "default"}
-        return LlamaConfig(
+        is_llama = self.architecture == "llama"
+        return (LlamaConfig if is_llama else Qwen3Config)(
             vocab_size=vocab_size,
             hidden_size=self.hidden_size,
             intermediate_size=self.intermediate_size,
@@ -58,7 +65,7 @@ class Preset(Config):
             initializer_range=self.initializer_range,
             tie_word_embeddings=self.tied,
             attention_bias=False,
-            mlp_bias=False,
+            **({"mlp_bias": False} if is_llama else {}),
             **ids,
         )
 
@@ -107,6 +114,18 @@ PRESETS: dict[str, Preset] = {
         context=512,
         tied=True,
     ),
+    # Qwen's kind at a size that two CPU cores train in half an hour: what transplants are tried on.
+    "qwen3-lab": Preset(
+        architecture="qwen3",
+        hidden_size=128,
+        intermediate_size=384,
+        num_layers=4,
+        num_heads=4,
+        num_kv_heads=2,
+        head_dim=32,
+        context=128,
+        tied=True,
+    ),
     "134m": _134M,
     "134m-tied": _134M.model_copy(update={"tied": True}),
     "134m-wide": _134M.model_copy(update={"intermediate_size": 2304}),  # 141.2M
@@ -136,5 +155,6 @@ def num_block_parameters(preset: Preset) -> int:
     """Parameters without the tables of the vocabulary."""
     width = preset.hidden_size
     attention = 2 * width * preset.head_size * (preset.num_heads + preset.num_kv_heads)
-    block = attention + 3 * width * preset.intermediate_size + 2 * width
+    norms = 2 * width + (2 * preset.head_size if preset.architecture == "qwen3" else 0)
+    block = attention + 3 * width * preset.intermediate_size + norms
     return preset.num_layers * block + width

@@ -37,8 +37,9 @@ from dilmac.models import (
     tie,
     write_model_card,
 )
-from dilmac.tokenizer import IM_END, PAD, Tokenizer, copy_tokenizer
+from dilmac.tokenizer import Tokenizer, copy_tokenizer
 from dilmac.training.folder_configs import FAULTS, ConvertConfig
+from dilmac.training.student import ids_of_ends
 
 SHOWN = 8  # names of each kind on the screen; `conversion.json` has all
 
@@ -130,14 +131,7 @@ def _model_config(
         ),
         len(tokenizer),
     )
-    return preset_named(config.config).llama_config(rows, **_ids(tokenizer))
-
-
-def _ids(tokenizer: Tokenizer) -> dict[str, Any]:
-    """What ends a text; transformers' defaults (1 and 2) are those of another tokenizer."""
-    control = tokenizer.control_tokens
-    ends = [tokenizer.document_start_id, *(control[t] for t in (IM_END,) if t in control)]
-    return {"bos_token_id": None, "eos_token_id": ends, "pad_token_id": control.get(PAD)}
+    return preset_named(config.config).shape_config(rows, **ids_of_ends(tokenizer))
 
 
 def _read_config(file: Path, tokenizer: Tokenizer) -> Any:
@@ -152,7 +146,7 @@ def _read_config(file: Path, tokenizer: Tokenizer) -> Any:
             raise InputError("names no model_type", where=file, mend='add "model_type": "llama"')
         kind = values.pop("model_type")
         if "eos_token_id" not in values:
-            values |= _ids(tokenizer)
+            values |= ids_of_ends(tokenizer)
         return AutoConfig.for_model(kind, **values)
     except (StrictDataclassError, ValueError, TypeError, KeyError, ArithmeticError) as error:
         reason = " ".join(str(error).split())[:300]
@@ -177,7 +171,7 @@ def _nanogpt_config(state: State, tokenizer: Tokenizer) -> Any:
         n_layer=known["n_layer"],
         n_head=known["n_head"],
         activation_function="gelu",  # nanoGPT's nn.GELU(); GPT-2's own default is an approximation
-        **_ids(tokenizer),
+        **ids_of_ends(tokenizer),
     )
 
 

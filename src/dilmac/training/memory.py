@@ -18,8 +18,9 @@ _UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
 def _preset_of(config: Any) -> Preset:
-    """The shape of a `LlamaConfig`."""
+    """The shape of a model's config."""
     return Preset(
+        architecture="qwen3" if config.model_type == "qwen3" else "llama",
         hidden_size=config.hidden_size,
         intermediate_size=config.intermediate_size,
         num_layers=config.num_hidden_layers,

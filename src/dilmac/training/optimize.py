@@ -10,10 +10,12 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 
 from dilmac.training.choices import OptimizerName
+from dilmac.training.precision import multiplies_bf16
 from dilmac.training.ranks import like
 
 BETAS = (0.9, 0.95)
 MUON_MOMENTUM = 0.95
+RMS_OF_ADAMW = 0.2  # of its updates (Liu et al. 2025), to which Muon's are scaled
 
 
 class Optimizers:
@@ -69,15 +71,18 @@ class Optimizers:
                 part.state[parameter] = state
 
 
-class ShardedMuon(torch.optim.Optimizer):  # type: ignore[misc]
-    """torch's Muon on sharded matrices: each is orthogonalized whole, in every process.
+class PlainMuon(torch.optim.Optimizer):  # type: ignore[misc]
+    """Muon where torch's own does not serve.
 
-    Given the shards themselves, it would exchange them at every product of its iterations, and
-    round their sums otherwise than one process does.
+    Of sharded matrices each is orthogonalized whole, in every process: given the shards themselves,
+    torch's would exchange them at every product of its iterations, and round their sums otherwise
+    than one process does. And torch's iterates in bf16, which a CPU without it emulates: there that
+    was half of the time of a small model's step (benchmarks/RESULTS.md).
     """
 
-    def __init__(self, matrices: list[nn.Parameter], weight_decay: float):
+    def __init__(self, matrices: list[nn.Parameter], weight_decay: float, dtype: torch.dtype):
         super().__init__(matrices, {"lr": 0.0, "weight_decay": weight_decay})
+        self.dtype = dtype
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def step(self, closure: Any = None) -> None:
@@ -92,33 +97,48 @@ class ShardedMuon(torch.optim.Optimizer):  # type: ignore[misc]
         state, gradient = self.state[parameter], parameter.grad
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(gradient)
+        momentum = state["momentum_buffer"]
         # Sums are the same shard by shard.
-        momentum, own = state["momentum_buffer"].to_local(), gradient.to_local()
-        momentum.lerp_(own, 1 - MUON_MOMENTUM)
-        wanted = DTensor.from_local(
-            own.lerp(momentum, MUON_MOMENTUM),
-            gradient.device_mesh,
-            gradient.placements,
-            shape=gradient.shape,
-            stride=gradient.stride(),
-        ).full_tensor()
-        moved = torch.zeros_like(wanted)
-        moved.grad = wanted
-        torch.optim.Muon(
-            [moved],
-            lr=rate,
-            weight_decay=0.0,
-            momentum=0.0,
-            nesterov=False,
-            adjust_lr_fn="match_rms_adamw",
-        ).step()
+        _local(momentum).lerp_(_local(gradient), 1 - MUON_MOMENTUM)
+        wanted = _local(gradient).lerp(_local(momentum), MUON_MOMENTUM)
+        if isinstance(gradient, DTensor):
+            wanted = DTensor.from_local(
+                wanted,
+                gradient.device_mesh,
+                gradient.placements,
+                shape=gradient.shape,
+                stride=gradient.stride(),
+            ).full_tensor()
+        moved = orthogonalized(wanted, self.dtype) * -(
+            rate * RMS_OF_ADAMW * max(wanted.shape) ** 0.5
+        )
         parameter.mul_(1 - rate * weight_decay)
         parameter.add_(like(moved, parameter))
 
 
+def _local(tensor: Any) -> torch.Tensor:
+    local: torch.Tensor = tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    return local
+
+
+def orthogonalized(matrix: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """A matrix with about its singular vectors and singular values of about 1, iterated in `dtype`.
+
+    Newton-Schulz of the fifth degree with Jordan's coefficients (2024,
+    https://kellerjordan.github.io/posts/muon/), five times, as torch has it.
+    """
+    wide = matrix.to(dtype) if matrix.shape[0] <= matrix.shape[1] else matrix.to(dtype).T
+    wide = wide / wide.norm().clamp(min=1e-7)
+    for _ in range(5):
+        gram = wide @ wide.T
+        wide = 3.4445 * wide + (-4.7750 * gram + 2.0315 * gram @ gram) @ wide
+    return (wide if matrix.shape[0] <= matrix.shape[1] else wide.T).to(matrix.dtype)
+
+
 def _muon(matrices: list[nn.Parameter], weight_decay: float) -> torch.optim.Optimizer:
-    if isinstance(matrices[0], DTensor):
-        return ShardedMuon(matrices, weight_decay)
+    is_fast = multiplies_bf16(matrices[0].device)
+    if isinstance(matrices[0], DTensor) or not is_fast:
+        return PlainMuon(matrices, weight_decay, torch.bfloat16 if is_fast else torch.float32)
     return torch.optim.Muon(
         matrices,
         lr=0.0,

@@ -40,10 +40,14 @@ def resolve_precision(asked: str, device: torch.device) -> str:
         return asked
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    if device.type == "cpu":
-        has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        return "bf16" if has_bf16 else "fp32"
-    return "fp32"
+    return "bf16" if device.type == "cpu" and multiplies_bf16(device) else "fp32"
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether the hardware multiplies in bf16; a CPU without AVX512-bf16 or AMX emulates it."""
+    if device.type != "cpu":
+        return True
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 # Compiling takes one to one and a half minutes where torch has not kept it from an earlier run, and

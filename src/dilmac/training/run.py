@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from transformers import LlamaForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from dilmac.core import Events, num_cpus, say
 from dilmac.tokenizer import Tokenizer
@@ -135,7 +135,7 @@ class Run:
         if not self.ranks.is_main:
             yield None
             return
-        model = LlamaForCausalLM(self.model.config)
+        model = type(self.model)(self.model.config)
         model.generation_config = self.model.generation_config
         load_weights(model, weights, self.folder)
         yield model.to(self.ranks.device)
@@ -216,7 +216,7 @@ def prepare(
 ) -> Run:
     """Everything up to the first step; `num_steps` overrules the budget.
 
-    Without a `student` a Llama is pretrained.
+    Without a `student` a preset's shape is pretrained.
 
     Raises:
         DilmacError: tokenizer, corpus, model or settings cannot be used, or not together.

@@ -13,7 +13,9 @@ class ExtendConfig(LearntTextConfig):
     base: str = Field(
         description="tokenizer or model folder, or a name on the hub (Qwen/Qwen3-0.6B)"
     )
-    rows: int = Field(32000, ge=1, description="new rows, after the old ones")
+    rows: int = Field(
+        32000, ge=0, description="new rows, after the old ones; 0 with --keep only leaves some out"
+    )
     keep: int | None = Field(
         None, ge=1, description="old rows that are kept, by their use; all of them by default"
     )

@@ -45,6 +45,10 @@ def extend_tokenizer(config: ExtendConfig, *, force: bool = False) -> Artifact:
             where="--keep",
             mend="name a few megabytes of them: --other-texts english.txt code.jsonl",
         )
+    if not config.rows and not config.keep:
+        raise ConfigError(
+            "neither adds rows nor leaves any out", where="--rows 0", mend="give --keep, or --rows"
+        )
     for corpus in (config.corpus, *config.more_corpora):
         open_artifact(corpus, "corpus")
     base = read_base(folder_of(config.base, BASE_FILES, f"--base {config.base}"))
@@ -75,6 +79,8 @@ def extend_tokenizer(config: ExtendConfig, *, force: bool = False) -> Artifact:
 
 
 def _learn(base: Base, reading: Reading, config: ExtendConfig) -> list[Pair]:
+    if not config.rows:
+        return []
     counts = count_words(reading.text.stream(config.max_text_bytes))
     learnt = learn_merges(words_of(base, counts), base.names, config.rows)
     if not learnt:
