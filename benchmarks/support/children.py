@@ -12,7 +12,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +42,16 @@ def answer(chosen: argparse.Namespace, work: Callable[[Figures], Figures]) -> bo
 
 
 def run_child(
-    script: str, settings: Figures, folder: Path, name: str, *, is_shown: bool = False
+    script: str,
+    settings: Figures,
+    folder: Path,
+    name: str,
+    *,
+    flags: Sequence[str] = (),
+    is_shown: bool = False,
 ) -> Figures:
-    """Start the script as a child and wait; its figures. What it says goes into a log in
-    `folder`, or, where it `is_shown`, to the screen.
+    """Start the script as a child, with further `flags`, and wait; its figures. What it says goes
+    into a log in `folder`, or, where it `is_shown`, to the screen.
 
     Raises:
         ChildFailed: it ended with an error.
@@ -54,7 +60,8 @@ def run_child(
     slug = "".join(letter if letter.isalnum() else "-" for letter in name)
     figures, log = folder / f"{slug}.json", folder / f"{slug}.log"
     figures.unlink(missing_ok=True)
-    command = [sys.executable, script, "--child", json.dumps(settings), "--figures", str(figures)]
+    command = [sys.executable, script, *flags, "--child", json.dumps(settings)]
+    command += ["--figures", str(figures)]
     started = time.monotonic()
     with log.open("wb") as file:
         output = sys.stderr if is_shown else file

@@ -27,7 +27,7 @@ from dilmac.training import IGNORED, TrainedModel
 from dilmac.transplant import HealConfig, TransplantConfig, heal, transplant
 from dilmac.transplant.heal.chunks import Pair
 from dilmac.transplant.heal.losses import LikelihoodMatching, StateMatching, coin_divergence
-from dilmac.transplant.heal.patient import Patient
+from dilmac.transplant.heal.patient import Patient, first_new_row
 from dilmac.transplant.heal.teacher import Teacher, states_after
 from dilmac.transplant.heal.verb import replay_weights
 
@@ -126,7 +126,7 @@ def test_rows_as_their_own_parameter_learn_as_rows_of_the_table(
 ) -> None:
     """The gradient of the new rows is that of the whole table's last rows."""
     config = config_of(grafts[True], sample_corpus, tmp_path / "out", train="rows")
-    patient = Patient(config)
+    patient = Patient(config, first_new_row(config))
     model = patient.open(config.as_pretraining({}), Tokenizer(grafts[True]))
     rows = patient.wrap(model, torch.float32, False)
     whole = AutoModelForCausalLM.from_pretrained(grafts[True], dtype=torch.float32)

@@ -12,7 +12,6 @@ from pydantic import Field
 from dilmac.core import Config, ConfigError
 from dilmac.models.rope import RopeScaling
 
-
 Architecture = Literal["llama", "qwen3"]
 
 

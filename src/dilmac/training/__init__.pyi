@@ -11,6 +11,8 @@ from .folder_configs import RescaleConfig as RescaleConfig
 from .loop import train as train
 from .loss import TrainedModel as TrainedModel
 from .precision import DTYPES as DTYPES
+from .precision import resolve_precision as resolve_precision
+from .precision import training_device as training_device
 from .pretrain import SCRATCH as SCRATCH
 from .pretrain import best_weights as best_weights
 from .pretrain import pretrain as pretrain

@@ -16,7 +16,6 @@ from dilmac.tokenizer import IM_END, PAD, Tokenizer
 from dilmac.training.config import PretrainConfig
 from dilmac.training.loss import TrainedModel
 
-
 KNOWN = ("llama", "qwen2", "qwen3")  # blocks alike but for norms and biases
 
 

@@ -1,4 +1,4 @@
-"""`report.html` of a transplant: where rows come from, what is saved, what is left to heal."""
+"""`report.html` of a transplant and of its healing: rows, sizes, tokens saved, bits per byte."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any
 
 from dilmac.core import Figures, Page
 from dilmac.transplant.config import TransplantConfig
+from dilmac.transplant.measure import KINDS
 
+REPORT = "report.html"
+KINDS_OF_TOKENS = tuple(f"{kind}, tokens" for kind in KINDS)
 MEANINGS = {
     "copied": "the old token of the same bytes, bit for bit",
     "role": "the old control token of the same role",
@@ -38,14 +41,20 @@ def write_report(path: Path, config: TransplantConfig, figures: Figures) -> None
         ("rows", "origin", "meaning"),
         [(count, name, MEANINGS[name]) for name, count in figures["rows_by_origin"].items()],
     )
-    page.heading("Size").table(
-        ("", "before", "after"),
-        [
-            ("rows", figures["rows_before"], figures["rows"]),
-            ("parameters", f"{figures['parameters_before']:,}", f"{figures['parameters']:,}"),
-            ("bytes", f"{figures['bytes_before']:,}", f"{figures['bytes']:,}"),
-        ],
+    page.heading("Your choice").table(
+        ("", "rows", "parameters", "MB", *KINDS_OF_TOKENS, "healing, about"),
+        [_choice(row) for row in figures["choices"]],
     )
+    page.text(
+        "Healing is a rule of thumb: a hundred tokens for every new row of an extension, eight "
+        "thousand for every row of a vocabulary that is not the model's own.",
+        soft=True,
+    )
+    if "probe" in figures:
+        page.heading("Methods, tried").table(
+            ("method", "step 0", "after the probe"),
+            [(name, curve[0], curve[-1]) for name, curve in figures["probe"].items()],
+        )
     if "tokens" in figures:
         page.heading("Tokens saved").table(
             ("text", "tokens before", "after", "saved"),
@@ -59,8 +68,32 @@ def write_report(path: Path, config: TransplantConfig, figures: Figures) -> None
     page.heading("What next").text(ADVICE["prune" if is_pruned else figures["way"]]).write(path)
 
 
+def write_healing_report(path: Path, figures: Figures) -> None:
+    """Write the page of a healed model, self-contained."""
+    page = Page("A transplanted model, healed")
+    page.text(
+        f"{figures['tokens_trained']:,} tokens, {figures['steps']:,} steps, loss "
+        f"{figures['loss']}, trained: {figures['train']}. The curve is in curves.html."
+    )
+    page.heading("Held-out bits per byte").table(
+        ("source", "bits per byte"), list(figures["heldout_bits_per_byte_by_source"].items())
+    )
+    if "bits_per_byte" in figures:
+        _bits(page, figures["bits_per_byte"])
+    else:
+        page.text("Give --turkish, --english and --code files to see each stage.", soft=True)
+    page.write(path)
+
+
+def _choice(row: Figures) -> tuple[str, ...]:
+    tokens = [f"{row['tokens'][kind]:,}" if kind in row["tokens"] else "" for kind in KINDS]
+    healing = f"{row['healing_tokens'] / 1e6:,.1f}M tokens" if row["healing_tokens"] else "none"
+    counts = (f"{row['rows']:,}", f"{row['parameters']:,}", f"{row['bytes'] / 1e6:,.0f}")
+    return (row["way"], *counts, *tokens, healing)
+
+
 def _bits(page: Page, bits: dict[str, dict[str, float]]) -> None:
-    kinds = list(bits["before"])
+    kinds = list(next(iter(bits.values())))
     page.heading("Bits per byte").table(
         ("", *kinds), [(stage, *(row[kind] for kind in kinds)) for stage, row in bits.items()]
     )

@@ -9,26 +9,25 @@ from dilmac.core import (
     Artifact,
     Figures,
     building,
-    expand_inputs,
     open_artifact,
     read_texts,
     say,
 )
 from dilmac.models import write_model_card
 from dilmac.tokenizer import END_OF_DOCUMENT, END_OF_TURN, PADDING, Tokenizer, open_side
-from dilmac.transplant.config import TransplantConfig
+from dilmac.transplant.choices import choices
+from dilmac.transplant.config import AUTO, TransplantConfig
 from dilmac.transplant.controls import tokenizer_with_controls
 from dilmac.transplant.decompose import cuts_in_text
 from dilmac.transplant.folder import require_ids, write_folder
-from dilmac.transplant.measure import measure_change, measured_texts
+from dilmac.transplant.measure import Texts, measure_change, measured_texts, text_inputs
 from dilmac.transplant.plan import Origin, id_map, make_plan
+from dilmac.transplant.probe import Probed, probe
 from dilmac.transplant.registry import Registered, Role, Wanted, method_named
-from dilmac.transplant.report import write_report
+from dilmac.transplant.report import REPORT, write_report
 from dilmac.transplant.sources import Source, open_source, source_folder, tokenizer_folder
 from dilmac.transplant.stream import Table, open_checkpoint, write_checkpoint
 from dilmac.transplant.tables import is_silent, new_rows
-
-REPORT = "report.html"
 
 
 def transplant(config: TransplantConfig, *, force: bool = False) -> Artifact:
@@ -43,22 +42,35 @@ def transplant(config: TransplantConfig, *, force: bool = False) -> Artifact:
     source = open_source(folder)
     if config.corpus:
         open_artifact(config.corpus, "corpus")
-    method = method_named(config.init)
-    method.require(config)
-    inputs = {"model": [folder], "tokenizer": [tokenizer]}
+    if config.init != AUTO:
+        method_named(config.init).require(config)
+    inputs = {"model": [folder], "tokenizer": [tokenizer]} | text_inputs(config)
     inputs |= {name: [path] for name in ("corpus", "donor") if (path := getattr(config, name))}
-    for name in ("turkish", "english", "code"):
-        inputs[name] = expand_inputs(getattr(config, name)) if getattr(config, name) else []
     texts = measured_texts(config)
     with building("model", config, inputs, force=force) as build:
         if build.done:
             return build.done
         graft = Graft(source, tokenizer_with_controls(source, tokenizer, build.path), config)
+        probed = _probed(graft, config, build.path, texts) if config.init == AUTO else None
+        method = method_named(probed.best if probed else config.init)
         figures = graft.write(method, build.path)
-        figures |= measure_change(texts, folder, build.path)
+        figures |= {"probe": probed.curves} if probed else {}
+        figures |= measure_change(texts, folder, build.path, probed.bits if probed else None)
+        figures |= {"choices": choices(graft, texts)}
         write_report(build.path / REPORT, config, figures)
         write_model_card(build, figures, how="transplanted", base=folder)
         return build.finish(figures)
+
+
+def _probed(graft: Graft, config: TransplantConfig, folder: Path, texts: Texts) -> Probed:
+    """What a short training says of each method."""
+
+    def write(method: Registered, into: Path) -> int | None:
+        into.mkdir(parents=True)
+        first: int | None = graft.write(method, into)["first_made_row"]
+        return first
+
+    return probe(config, write, folder / "probe", texts)
 
 
 class Graft:

@@ -7,14 +7,14 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from dilmac.core import StageConfig
 from dilmac.training import Precision, PretrainConfig, ScheduleName, parse_count, parse_hours
+from dilmac.transplant.config import MeasuredConfig
 
 Loss = Literal["lm", "alm", "hidden"]
 Trained = Literal["rows", "lora", "all"]
 
 
-class HealConfig(StageConfig):
+class HealConfig(MeasuredConfig):
     """Train a transplanted model until it is at home in its new vocabulary."""
 
     model: Path = Field(description="folder that `dilmac transplant` made")

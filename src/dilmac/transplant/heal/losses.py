@@ -82,7 +82,7 @@ class LikelihoodMatching(Matching):
     def _logs(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Log-likelihood of each target, `[context]`, a few logits at a time."""
         fixed, rows = self.student.tables()
-        weights = rows if fixed is None else torch.cat([fixed, rows])
+        weights = rows if fixed is None else torch.cat([fixed, rows.to(fixed.dtype)])
         aims = targets.clamp(min=0)
 
         def some(states: torch.Tensor, aim: torch.Tensor) -> torch.Tensor:

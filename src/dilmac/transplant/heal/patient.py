@@ -14,27 +14,33 @@ from transformers import PreTrainedModel
 from dilmac.core import InputError, open_artifact
 from dilmac.models import load_model
 from dilmac.tokenizer import Tokenizer
-from dilmac.training import PretrainConfig, TrainedModel
+from dilmac.training import PretrainConfig, TrainedModel, resolve_precision, training_device
 from dilmac.transplant.heal.config import HealConfig
+from dilmac.transplant.stream import open_checkpoint
 
 NEW_INPUT, NEW_OUTPUT = "embed_tokens_new", "lm_head_new"
 
 
 class Patient:
-    """Opens a transplanted model, makes of it what is trained, and gives it back whole."""
+    """Opens a transplanted model, makes of it what is trained, and gives it back whole.
 
-    def __init__(self, config: HealConfig):
+    `first` is where new rows begin that are trained without the old ones; None trains all rows.
+    """
+
+    def __init__(self, config: HealConfig, first: int | None):
         self.config = config
-        self.first = first_new_row(config.model) if config.train == "rows" else None
+        self.first = None if config.train == "all" else first
         self._adapted: PeftModel | None = None
+        self._type = torch.float32  # of what is frozen
 
     def open(self, settings: PretrainConfig, tokenizer: Tokenizer) -> PreTrainedModel:
-        """The model in fp32 with only what is to be trained asking for gradients.
+        """The model with only what is to be trained, in fp32, asking for gradients.
 
         Raises:
             InputError: it cannot be opened, or bends its logits after the head.
         """
-        model = load_model(self.config.model)
+        self._type = self._frozen_type(settings)
+        model = load_model(self.config.model, self._type)
         _require_plain_logits(model, self.config.model)
         tokenizer.require_fit(model.get_input_embeddings().num_embeddings)
         if settings.context and settings.context > model.config.max_position_embeddings:
@@ -52,6 +58,14 @@ class Patient:
         self._release_rows(model)
         return model
 
+    def _frozen_type(self, settings: PretrainConfig) -> torch.dtype:
+        """bf16 where products are in it and the file holds no more: half of the memory."""
+        precision = resolve_precision(settings.precision, training_device())
+        if self.config.train == "all" or precision != "bf16":
+            return torch.float32
+        stored = {tensor.dtype for tensor in open_checkpoint(self.config.model).tensors.values()}
+        return torch.float32 if "F32" in stored else torch.bfloat16
+
     def _release_rows(self, model: Any) -> None:
         """Let rows be trained: all, or where new ones stand at the end, those as one parameter."""
         tables = {NEW_INPUT: model.get_input_embeddings().weight}
@@ -59,10 +73,23 @@ class Patient:
             tables[NEW_OUTPUT] = model.get_output_embeddings().weight
         for name, table in tables.items():
             if self.first is None:
+                table.data = table.data.float()
                 table.requires_grad_(True)
             else:
-                # The same memory: what is trained is at once part of the table.
-                model.register_parameter(name, nn.Parameter(table.data[self.first :]))
+                rows = table.data[self.first :].to(torch.float32, copy=True)
+                model.register_parameter(name, nn.Parameter(rows))
+        if self.first is not None:
+            # The loss reads the rows themselves; whoever calls the model finds them in its tables.
+            model.register_forward_pre_hook(lambda module, _: self._write_rows(module))
+
+    def _write_rows(self, model: Any) -> None:
+        tables = {
+            NEW_INPUT: model.get_input_embeddings(),
+            NEW_OUTPUT: model.get_output_embeddings(),
+        }
+        for name, layer in tables.items():
+            if hasattr(model, name):
+                layer.weight.data[self.first :] = getattr(model, name).data.to(layer.weight.dtype)
 
     def wrap(self, model: PreTrainedModel, dtype: torch.dtype, compiled: bool) -> nn.Module:
         """The model with the loss of its language."""
@@ -72,12 +99,14 @@ class Patient:
 
     def finish(self, model: Any) -> PreTrainedModel:
         """The plain model: adapters merged, rows in their tables."""
+        self._write_rows(model)
         if self._adapted is not None:
             model = self._adapted.merge_and_unload()
         for name in (NEW_INPUT, NEW_OUTPUT):
             if hasattr(model, name):
                 delattr(model, name)
         for parameter in model.parameters():
+            parameter.data = parameter.data.to(self._type)
             parameter.requires_grad_(True)
         healed: PreTrainedModel = model
         return healed
@@ -93,45 +122,35 @@ class RowsModel(TrainedModel):
     def embedded(self, input_ids: torch.Tensor) -> torch.Tensor:
         """Old rows as they are, new ones from their parameter."""
         layer: Any = self.model.get_input_embeddings()
-        rows = self._shared(NEW_INPUT, layer.weight)
         old = layer(input_ids)
         scale = getattr(layer, "embed_scale", None)  # Gemma 3 scales in the layer
-        new = F.embedding((input_ids - self.first).clamp(min=0), rows)
+        new = F.embedding((input_ids - self.first).clamp(min=0), getattr(self.model, NEW_INPUT))
         new = new if scale is None else new * scale.to(new.dtype)
         return torch.where((input_ids >= self.first)[..., None], new, old)
 
     def tables(self) -> tuple[torch.Tensor | None, torch.Tensor]:
         """The head's old rows, and the new ones."""
         head: Any = self.model.get_output_embeddings()
-        is_tied = self.model.config.tie_word_embeddings
-        rows = self._shared(NEW_INPUT if is_tied else NEW_OUTPUT, head.weight)
-        return head.weight[: self.first].detach(), rows
-
-    def _shared(self, name: str, table: torch.Tensor) -> torch.Tensor:
-        """The new rows; after a move to a device they share the table's memory again."""
-        rows: nn.Parameter = getattr(self.model, name)
-        end = table.data[self.first :]
-        if rows.data_ptr() != end.data_ptr():
-            end.copy_(rows.data)
-            rows.data = end
-        return rows
+        name = NEW_INPUT if self.model.config.tie_word_embeddings else NEW_OUTPUT
+        return head.weight[: self.first].detach(), getattr(self.model, name)
 
 
-def first_new_row(folder: Path) -> int | None:
+def first_new_row(config: HealConfig) -> int | None:
     """Where the rows begin that a transplant made, if they stand together at the end.
 
     Raises:
-        InputError: the folder is none that `dilmac transplant` made.
+        InputError: rows alone are to be trained, and nothing says which are new.
     """
+    folder = config.model
     is_ours = (folder / "artifact.json").is_file()
     figures = open_artifact(folder, "model").figures if is_ours else {}
-    if "first_made_row" not in figures:
+    if config.train == "rows" and "first_made_row" not in figures:
         raise InputError(
             "was not made by `dilmac transplant`, so nothing says which rows are new",
             where=folder,
             mend="give --train lora or all",
         )
-    first: int | None = figures["first_made_row"]
+    first: int | None = figures.get("first_made_row")
     return first
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from dilmac.core import (
     Artifact,
     ConfigError,
@@ -26,7 +28,9 @@ from dilmac.training import (
 )
 from dilmac.transplant.heal.config import HealConfig
 from dilmac.transplant.heal.losses import wrapped_with
-from dilmac.transplant.heal.patient import Patient
+from dilmac.transplant.heal.patient import Patient, first_new_row
+from dilmac.transplant.measure import measure_healing, measured_texts, text_inputs
+from dilmac.transplant.report import REPORT, write_healing_report
 
 
 def heal(config: HealConfig, *, force: bool = False) -> Artifact:
@@ -42,13 +46,12 @@ def heal(config: HealConfig, *, force: bool = False) -> Artifact:
     config = with_model_folder(config)
     for corpus in (config.corpus, *config.more_corpora, *config.replay):
         open_artifact(corpus, "corpus")
-    patient = Patient(config)
-    student = Student("heal", patient.open, wrapped_with(config, patient), config.patience)
+    patient = Patient(config, first_new_row(config))
     inputs = {"model": [config.model], "corpus": [config.corpus]}
     inputs |= {"more_corpora": list(config.more_corpora), "replay": list(config.replay)}
-    inputs |= {"teacher": [config.teacher] if config.teacher else []}
-    settings = config.as_pretraining(replay_weights(config))
-    ranks = Ranks(settings.parallel)
+    inputs |= {"teacher": [config.teacher] if config.teacher else []} | text_inputs(config)
+    texts = measured_texts(config)
+    ranks = Ranks("ddp")
     if ranks.num_ranks > 1:
         raise ConfigError(
             "heals in one process", where="torchrun", mend="start dilmac heal without torchrun"
@@ -59,13 +62,24 @@ def heal(config: HealConfig, *, force: bool = False) -> Artifact:
     ):
         if build.done:
             return build.done
-        run = prepare(settings, ranks, build.path, student=student)
+        run = prepare_healing(config, patient, ranks, build.path)
         with run.memory_explained():
             timings = train(run)
             figures = _saved(run, patient, config)
+        figures |= measure_healing(config, config.model, texts, build.path)
         write_training_curves(build.path)
-        write_model_card(build, figures, how="healed", corpora=settings.corpora, base=config.model)
+        write_healing_report(build.path / REPORT, figures)
+        write_model_card(
+            build, figures, how="healed", corpora=run.config.corpora, base=config.model
+        )
         return build.finish(figures, **timings)
+
+
+def prepare_healing(config: HealConfig, patient: Patient, ranks: Ranks, folder: Path) -> Run:
+    """The run that heals, up to its first step; what it writes goes into `folder`."""
+    student = Student("heal", patient.open, wrapped_with(config, patient), config.patience)
+    settings = config.as_pretraining(replay_weights(config))
+    return prepare(settings, ranks, folder, student=student)
 
 
 def _saved(run: Run, patient: Patient, config: HealConfig) -> Figures:
