@@ -21,8 +21,8 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 KvType = Literal["f16", "q8_0", "q4_0"]
 # Bytes of a number: blocks of 32 numbers with a scale of two bytes (ggml).
 KV_BYTES: dict[KvType, float] = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
-# llama.cpp's server took 9 to 19 MiB beside weights and cache on the CPU (a small model with Qwen3's
-# rows, 512 to 4 × 8,192 tokens). The rest is room for a GPU's runtime and for wider layers.
+# Beside weights and cache llama.cpp's server took 8 to 17 MiB on the CPU (a small model with
+# Qwen3's rows, 512 to 4 × 8,192 tokens). The rest is room for a GPU's runtime and wider layers.
 BUFFER_SHARE = 0.10
 BUFFER_BYTES = 300 << 20
 
@@ -42,6 +42,7 @@ TYPE_BITS = {
 MIXTURES = {"q8_0": ("Q8_0", "Q8_0"), "q5_k_m": ("Q5_K", "Q6_K"), "q4_k_m": ("Q4_K", "Q6_K")}
 # A row that a K-quant's blocks of 256 do not divide is stored in blocks of 32.
 INSTEAD = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
+NEARLY_ALL = 0.97  # the rest of a Llama is norms, biases and routers
 # For shapes that are not wholly known: measured on Qwen3-0.6B's shape. Larger models, whose tables
 # are a smaller part, need less (Qwen3-8B 4.9 in q4_k_m).
 MEASURED_BITS = {"q8_0": 8.54, "q5_k_m": 5.92, "q4_k_m": 5.28}
@@ -117,17 +118,20 @@ def bits_per_weight(model: Entry, weights: Format) -> float:
     if matrices is None or model.params is None:
         return MEASURED_BITS[weights]
     usual, fine = MIXTURES[weights]
-    bits, numbers = 0.0, 0
-    for row, count, fine_share in matrices:
-        bits += count * (
-            fine_share * _type_bits(fine, row) + (1 - fine_share) * _type_bits(usual, row)
-        )
-        numbers += count
+    numbers = sum(count for _, count, _ in matrices)
+    bits = sum(
+        count * (share * _type_bits(fine, row) + (1 - share) * _type_bits(usual, row))
+        for row, count, share in matrices
+    )
     return (bits + 32 * (model.params - numbers)) / model.params  # norms, biases, routers: f32
 
 
 def _matrices(model: Entry) -> list[tuple[int, int, float]] | None:
-    """Every kind of matrix: length of a row, numbers in all layers, the share kept finer."""
+    """Every kind of matrix: length of a row, numbers in all layers, the share kept finer.
+
+    None where the shape is not wholly known, or is another than Llama's, which shows in that these
+    matrices are not nearly all of the parameters.
+    """
     layers, hidden, vocab = model.layers, model.hidden, model.vocab
     heads, kv_heads, width = model.heads, model.kv_heads, model.head_dim
     inner = model.moe_intermediate if model.experts else model.intermediate
@@ -150,7 +154,10 @@ def _matrices(model: Entry) -> list[tuple[int, int, float]] | None:
     if shared := model.shared_intermediate:
         found += [(hidden, layers * 2 * hidden * shared, 0.0)]
         found += [(shared, layers * hidden * shared, half)]
-    return found if model.tied else [*found, (hidden, table, 0.0)]
+    if not model.tied:
+        found.append((hidden, table, 0.0))
+    share = sum(count for _, count, _ in found) / (model.params or 1)
+    return found if NEARLY_ALL <= share <= 1 else None
 
 
 def _finer_layers(layers: int) -> int:

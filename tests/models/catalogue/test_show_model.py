@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,38 @@ def test_a_folder_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert f"parameters: {model.num_parameters():,}" in capsys.readouterr().out
     with pytest.raises(InputError, match=r"no config\.json"):
         show_model(ShowConfig(model=str(tmp_path)))
+
+
+def test_a_folder_of_another_kind_is_not_guessed_at(tmp_path: Path) -> None:
+    config = transformers.GPT2Config(vocab_size=300, n_embd=64, n_layer=2, n_head=4)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "gpt2")
+    figures = show_model(ShowConfig(model=str(tmp_path / "gpt2")))
+    assert figures["kv_bytes_per_token"] == 2 * 2 * 64 * 2
+    assert figures["memory"]["q4_k_m"]["bits_per_weight"] == 5.28  # no Llama: what was measured
+    latent = transformers.DeepseekV3Config(
+        vocab_size=300,
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        first_k_dense_replace=2,
+        intermediate_size=96,
+    )
+    AutoModelForCausalLM.from_config(latent).save_pretrained(tmp_path / "latent")
+    figures = show_model(ShowConfig(model=str(tmp_path / "latent")))
+    assert figures["kv_bytes_per_token"] is None and figures["memory"]["bf16"]["total"] is None
+    print_model(figures)
+
+
+def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(shipped_model("dilmac-mini"), folder)
+    (folder / "model.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(InputError, match="no readable safetensors"):
+        show_model(ShowConfig(model=str(folder)))
+    (folder / "config.json").write_text('{"model_type": "llama", "hidden_size": "wide"}')
+    with pytest.raises(InputError, match="transformers cannot read it"):
+        show_model(ShowConfig(model=str(folder)))
 
 
 def test_what_ships_is_shown_by_its_name() -> None:

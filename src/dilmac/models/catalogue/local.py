@@ -23,7 +23,9 @@ def entry_of_folder(folder: Path) -> tuple[Entry, int]:
     text = whole.get_text_config()
 
     def number(*names: str) -> int | None:
-        return next((int(found) for name in names if (found := getattr(text, name, None))), None)
+        """The first that is one number; what is given layer by layer is unknown here."""
+        values = (getattr(text, name, None) for name in names)
+        return next((value for value in values if isinstance(value, int) and value), None)
 
     params, stored = _count(folder)
     heads, hidden = number("num_attention_heads"), number("hidden_size")
@@ -40,7 +42,7 @@ def entry_of_folder(folder: Path) -> tuple[Entry, int]:
         layers=number("num_hidden_layers"),
         hidden=hidden,
         heads=heads,
-        kv_heads=number("num_key_value_heads") or heads,
+        kv_heads=_kv_heads(text, heads),
         head_dim=number("head_dim") or (hidden // heads if hidden and heads else None),
         intermediate=number("intermediate_size"),
         experts=number("num_experts", "num_local_experts"),
@@ -48,10 +50,18 @@ def entry_of_folder(folder: Path) -> tuple[Entry, int]:
         moe_intermediate=number("moe_intermediate_size"),
         shared_intermediate=number("shared_expert_intermediate_size"),
         vocab=number("vocab_size"),
-        tied=bool(whole.tie_word_embeddings),
+        tied=bool(getattr(whole, "tie_word_embeddings", False)),
         **_without_cache(text),
     )
     return entry, stored
+
+
+def _kv_heads(text: Any, heads: int | None) -> int | None:
+    """Heads of keys and values; unknown where they differ by layer or are compressed (MLA)."""
+    stated = getattr(text, "num_key_value_heads", None)
+    if getattr(text, "kv_lora_rank", None) or not isinstance(stated, int | None):
+        return None
+    return stated or heads
 
 
 def _without_cache(text: Any) -> dict[str, int]:
