@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from dilmac.corpus import CorpusConfig
 from dilmac.evaluate import EvaluateConfig
 from dilmac.export import GgufConfig
-from dilmac.models import PresetsConfig
+from dilmac.models import ListConfig, PresetsConfig, ShowConfig, SuggestConfig
 from dilmac.quickstart import QuickstartConfig
 from dilmac.serve import ChatConfig
 from dilmac.tokenizer import CompareConfig, ExtendConfig, TokenizerConfig
@@ -30,7 +30,14 @@ PAGES: dict[str, type[BaseModel] | tuple[type[BaseModel], ...]] = {
     "chat": ChatConfig,
     "transplant": TransplantConfig,
     "heal": HealConfig,
-    "models": (PresetsConfig, ConvertConfig, RescaleConfig),
+    "models": (
+        ListConfig,
+        ShowConfig,
+        SuggestConfig,
+        PresetsConfig,
+        ConvertConfig,
+        RescaleConfig,
+    ),
 }
 TEXTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 

@@ -16,6 +16,7 @@ from small_models import (
 )
 
 from dilmac.core import DilmacError
+from dilmac.models import shipped_model
 from dilmac.transplant import TransplantConfig
 
 
@@ -108,3 +109,10 @@ def test_settings_that_cannot_be(tmp_path: Path, qwen: Path, sample_tokenizer: P
         )
     refused(tmp_path, tmp_path / "nothing", sample_tokenizer, "no such model folder")
     refused(tmp_path, qwen, tmp_path / "nothing", "no tokenizer.json there")
+
+
+def test_a_name_of_the_catalogue_is_that_of_the_hub(tmp_path: Path, sample_tokenizer: Path) -> None:
+    found = "`hf download Qwen/Qwen3-0.6B --local-dir DIR`"  # offline, and not in any cache
+    refused(tmp_path, Path("qwen3-0.6b"), sample_tokenizer, found)
+    found = "`hf download Qwen/Qwen2.5-7B tokenizer.json"
+    refused(tmp_path, shipped_model("dilmac-mini"), "qwen2.5-7b", found)

@@ -45,6 +45,30 @@ def require_model_folder(folder: Path) -> dict[str, Any]:
     return config
 
 
+def read_config(folder: Path) -> Any:
+    """The config of a model folder with what its class in transformers adds where it is silent.
+
+    Raises:
+        InputError: see `require_model_folder`; or transformers cannot read it.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+    from transformers import AutoConfig
+
+    require_model_folder(folder)
+    try:
+        return AutoConfig.from_pretrained(str(folder), local_files_only=True)
+    except (
+        StrictDataclassError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        message = " ".join(str(error).split())[:200]
+        raise InputError(f"transformers cannot read it ({message})", where=folder) from error
+
+
 def load_model(folder: Path, dtype: torch.dtype | None = None) -> PreTrainedModel:
     """A language model from a folder, one with eyes too, on the CPU, in `dtype` (or float32).
 

@@ -61,9 +61,13 @@ def describe(preset: Preset, vocab_size: int) -> Figures:
 
 
 def print_presets(figures: Figures) -> None:
-    """The figures of `list_presets` as a table; where a terminal is too narrow, lines run on."""
+    """The figures of `list_presets` as a table."""
+    print_table(_table(figures))
+
+
+def print_table(table: Table) -> None:
+    """Print a table; where a terminal is too narrow, lines run on."""
     screen = Console()
-    table = _table(figures)
     least = Measurement.get(screen, screen.options.update(width=WIDEST), table).maximum
     Console(width=max(screen.width, least)).print(table)
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from dilmac.core import InputError
-from dilmac.models import model_folder, require_model_folder, shipped_models
+from dilmac.models import hub_name, model_folder, read_config, require_model_folder, shipped_models
 from dilmac.tokenizer import TOKENIZER_FILES, Side, folder_of, open_side
 from dilmac.transplant.architectures import Layout, Settings, find_layout, require_known
 from dilmac.transplant.stream import Checkpoint, open_checkpoint
@@ -20,22 +19,25 @@ MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "LICENS
 def source_folder(name: str) -> Path:
     """The folder of a model: a path, one that ships, or the hub's, downloaded.
 
+    A name of the catalogue (`qwen3-0.6b`) is the hub's that it stands for.
+
     Raises:
         InputError: there is none, and the hub does not have it or cannot be reached.
     """
     if Path(name).exists() or name in shipped_models():
         return model_folder(name)
+    repository = hub_name(name)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=list(MODEL_FILES)))
+        return Path(snapshot_download(repository, allow_patterns=list(MODEL_FILES)))
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise InputError(
             "no such model folder, none of that name ships, and the hub has no such name or cannot "
             "be reached",
             where=f"--model {name}",
-            mend=f"`hf download {name} --local-dir DIR`, then give DIR",
+            mend=f"`hf download {repository} --local-dir DIR`, then give DIR",
         ) from error
 
 
@@ -45,7 +47,8 @@ def tokenizer_folder(name: str) -> Path:
     Raises:
         InputError: there is none.
     """
-    return folder_of(name, TOKENIZER_FILES, f"--tokenizer {name}")
+    known = name if Path(name).exists() else hub_name(name)
+    return folder_of(known, TOKENIZER_FILES, f"--tokenizer {name}")
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def open_source(folder: Path) -> Source:
     settings = require_model_folder(folder)
     require_known(settings, folder / "config.json")
     checkpoint = open_checkpoint(folder)
-    read = _as_transformers_reads(folder)
+    read = read_config(folder)
     layout = find_layout(
         checkpoint.shapes,
         num_rows=int(read.get_text_config().vocab_size),
@@ -85,25 +88,6 @@ def open_source(folder: Path) -> Source:
     source = Source(folder, settings, checkpoint, layout, tokenizer)
     _require_one_table(source)
     return source
-
-
-def _as_transformers_reads(folder: Path) -> Any:
-    """The config with what its class adds where the file is silent."""
-    from huggingface_hub.errors import StrictDataclassError
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(str(folder), local_files_only=True)
-    except (
-        StrictDataclassError,
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-    ) as error:
-        message = " ".join(str(error).split())[:200]
-        raise InputError(f"transformers cannot read it ({message})", where=folder) from error
 
 
 def _tokenizer_of(folder: Path) -> Side:
