@@ -21,7 +21,8 @@ from dilmac.training.windows import IGNORED
 
 # Bytes of logits whose gradient is taken at once: on a CPU, what stays in the caches meanwhile.
 # (`CHUNK_BYTES` are those that exist at once.)
-CACHED_BYTES = {"cuda": 256 << 20, "cpu": 4 << 20}
+# (On a GPU, in fp32 beside them: 64 MB of bf16 are 256 MB there.)
+CACHED_BYTES = {"cuda": 64 << 20, "cpu": 4 << 20}
 # fp16 has no numbers for most of a softmax over 32,000 rows: there its gradient is kept this much
 # larger. More, and the sums over a chunk's tokens would leave its range at the other end.
 FP16_LIFT = 16.0
@@ -71,23 +72,26 @@ class ChunkedCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
         """Loss [nats] of hidden `[tokens, width]` on rows `[vocabulary, width]`, in `dtype`."""
         lift = FP16_LIFT if dtype == torch.float16 else 1.0
         core, device = _core(compiled=compiled), hidden.device.type
-        weights, states = rows.to(dtype), hidden.to(dtype)
-        first = 0 if fixed is None else len(fixed)
-        if fixed is not None:
-            weights = torch.cat([fixed.to(dtype), weights])
-        size = _rows_within(CHUNK_BYTES, len(weights), dtype, device)
-        part = _rows_within(CACHED_BYTES, len(weights), dtype, device)
+        states = hidden.to(dtype)
+        # Not joined: together they would be as large as the head once more.
+        tables = [table.to(dtype) for table in (fixed, rows) if table is not None]
+        num_rows = sum(map(len, tables))
+        first = num_rows - len(rows)
+        size = _rows_within(CHUNK_BYTES, num_rows, dtype, device)
+        part = _rows_within(CACHED_BYTES, num_rows, dtype, device)
         states_gradient = torch.empty_like(states)
         rows_gradient = torch.zeros_like(rows, dtype=torch.float32)
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         for chunk, aims, gradient in zip(
             states.split(size), targets.split(size), states_gradient.split(size), strict=True
         ):
-            logits = chunk @ weights.t()
+            logits = _logits(chunk, tables)
             for piece, aim in zip(logits.split(part), aims.split(part), strict=True):
                 total += core(piece, aim, lift)
             counted = (aims != IGNORED)[:, None].to(dtype)
-            torch.mm(logits, weights, out=gradient)
+            torch.mm(logits[:, first:], tables[-1], out=gradient)
+            if fixed is not None:
+                gradient.addmm_(logits[:, :first], tables[0])
             gradient.mul_(counted)
             rows_gradient += logits[:, first:].t() @ (chunk * counted)
         context.lift, context.dtype = lift, hidden.dtype
@@ -100,6 +104,18 @@ class ChunkedCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
         scale = gradients[0] / context.lift
         hidden_gradient = (states_gradient * scale).to(context.dtype)
         return hidden_gradient, rows_gradient.mul_(scale), None, None, None, None
+
+
+def _logits(states: torch.Tensor, tables: list[torch.Tensor]) -> torch.Tensor:
+    """Of states `[tokens, width]` on the rows of all tables, `[tokens, rows]`."""
+    if len(tables) == 1:
+        return states @ tables[0].t()
+    logits = states.new_empty(len(states), sum(map(len, tables)))
+    at = 0
+    for table in tables:
+        torch.mm(states, table.t(), out=logits[:, at : at + len(table)])
+        at += len(table)
+    return logits
 
 
 def _rows_within(limits: dict[str, int], width: int, dtype: torch.dtype, device: str) -> int:
