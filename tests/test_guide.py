@@ -13,11 +13,10 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from corpora import documents
 from dilmac.core import bundled_instructions, bundled_prose, open_artifact
-from dilmac.tokenizer import Tokenizer, copy_tokenizer
+from transplant.small_models import make_model
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "docs" / f"guide-turkish-qwen{language}.md" for language in ("", ".tr")]
@@ -61,39 +60,25 @@ def test_both_pages_have_the_same_code_and_headings() -> None:
         assert counts[0] == counts[1], pattern
 
 
-def small_qwen3(folder: Path, tokenizer: Path) -> None:
-    """Shaped as the real one: tied, in bf16, spare rows, a context longer than any text here."""
-    known = Tokenizer(tokenizer)
-    config = AutoConfig.for_model(
-        "qwen3",
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=32,
-        max_position_embeddings=40960,
-        vocab_size=len(known) + 30,
-        tie_word_embeddings=True,
-        eos_token_id=known.control_id("<|im_end|>"),
-        bos_token_id=known.control_id("<|endoftext|>"),
-        pad_token_id=None,
-    )
-    torch.manual_seed(5)
-    AutoModelForCausalLM.from_config(config).to(torch.bfloat16).save_pretrained(folder)
-    copy_tokenizer(tokenizer, folder)
+def with_small_budgets(code: str) -> str:
+    for real, small in BUDGETS.items():
+        code = code.replace(real, small)
+    return code
 
 
 def lay_out(folder: Path, tokenizer: Path) -> None:
     """What the page says that the reader has."""
-    small_qwen3(folder / "qwen3-0.6b", tokenizer)
+    # As the real one: tied, in bf16, more rows than tokens, a context longer than any text here.
+    real = {"num_rows": 640, "dtype": torch.bfloat16, "max_position_embeddings": 40960}
+    make_model(folder / "qwen3-0.6b", tokenizer, initializer_range=0.02, **real)
     (folder / "texts").mkdir()
     (folder / "english").mkdir()
     for path in bundled_prose():
         shutil.copy(path, folder / "texts")
     shutil.copy(ROOT / "docs" / "pretrain.md", folder / "english")
-    shutil.copy(ROOT / "docs" / "models.md", folder / "unseen-english.txt")
-    (folder / "unseen.txt").write_text("\n\n".join(documents(20)), encoding="utf-8")
+    english = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    (folder / "unseen-english.txt").write_text(english[:2000], encoding="utf-8")
+    (folder / "unseen.txt").write_text("\n\n".join(documents(8)), encoding="utf-8")
     lines = bundled_instructions()[0].read_text(encoding="utf-8").splitlines()[:20]
     (folder / "instructions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -115,9 +100,8 @@ def test_the_guide_runs_as_it_stands(
     lay_out(tmp_path, byte_level)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    for number, (language, code) in enumerate(blocks(PAGES[0])):
-        for real, small in BUDGETS.items():
-            code = code.replace(real, small)
+    for number, (language, written) in enumerate(blocks(PAGES[0])):
+        code = with_small_budgets(written)
         if language == "python":
             made = run_numbers(tmp_path)
             exec(compile(code, f"block {number} of the guide", "exec"), names)  # noqa: S102

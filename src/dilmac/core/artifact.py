@@ -241,8 +241,9 @@ def building(
 
     The block looks at `build.done` first. `inputs` maps the Config's input fields to their
     files and folders, or to records of what is no file (a dataset on a hub). What a failed or
-    killed block left is kept where the stage is `resumable` and it wrote something, and removed
-    otherwise. `scratch` names files and folders of the block that are removed once the artifact is whole: checkpoints.
+    killed block left is kept where the stage is `resumable` and wrote something, and removed
+    otherwise. `scratch` names files and folders of the block that are removed once the artifact is
+    whole: checkpoints.
 
     Raises:
         ArtifactError: `out` is in use, is no artifact, or was made from other inputs; or what was
