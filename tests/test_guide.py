@@ -103,19 +103,19 @@ def test_the_guide_runs_as_it_stands(
     for number, (language, written) in enumerate(blocks(PAGES[0])):
         code = with_small_budgets(written)
         if language == "python":
-            made = run_numbers(tmp_path)
+            made = run_records(tmp_path)
             exec(compile(code, f"block {number} of the guide", "exec"), names)  # noqa: S102
-            assert run_numbers(tmp_path) == made  # both forms are one: it found all complete
+            assert run_records(tmp_path) == made  # both forms are one: it found all complete
         elif EXPORTS_QWEN3 or EXPORT not in code:
             for line in code.splitlines():
                 run_command(line, monkeypatch)
-    assert sorted(run_numbers(tmp_path)) == sorted(STAGES)
+    assert sorted(run_records(tmp_path)) == sorted(STAGES)
     assert open_artifact(tmp_path / "qwen-tr").figures["way"] == "extend"
     assert open_artifact(tmp_path / "qwen-tr32k").figures["way"] == "replace"
     assert json.loads((tmp_path / "assistant/config.json").read_text())["model_type"] == "qwen3"
 
 
-def run_numbers(folder: Path) -> dict[str, Any]:
+def run_records(folder: Path) -> dict[str, Any]:
     """What is recorded of the run that made each stage."""
     return {
         name: open_artifact(folder / name).manifest.run
