@@ -33,6 +33,7 @@ BUDGETS = {
     "--max-tokens 200": "--max-tokens 8",
     "max_new_tokens=64": "max_new_tokens=8",
     "max_new_tokens=512": "max_new_tokens=16",
+    "--type q8_0": "--type q8_0 --num-lines 50 --num-fuzz 100 --num-positions 200",
 }
 # `dilmac export gguf` refuses Qwen3 in this version; True runs its block and the chat after it.
 EXPORTS_QWEN3 = False
