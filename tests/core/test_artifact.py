@@ -117,6 +117,25 @@ def test_a_resumable_stage_finds_what_it_left(config: NoteConfig) -> None:
     assert set(open_artifact(config.out).manifest.files) == {"half.txt"}
 
 
+def test_a_stage_that_refused_at_once_leaves_nothing_to_go_on_with(config: NoteConfig) -> None:
+    def begin(words: int) -> None:
+        settings = config.model_copy(update={"words": words})
+        with building("note", settings, {}, resumable=True) as build:
+            if words < 0:
+                raise InputError("fewer than no words", where="--words", mend="give at least 0")
+            build.finish({"words": words})
+
+    with pytest.raises(InputError, match="--words"):
+        begin(-1)
+    assert not list(config.out.parent.glob(".note.*"))
+    # What a killed run left before it wrote anything is no work either.
+    partial = config.out.with_name(".note.partial")
+    partial.mkdir()
+    (partial / "request.json").write_text("{}", encoding="utf-8")
+    begin(3)
+    assert open_artifact(config.out).figures == {"words": 3}
+
+
 def begun(config: NoteConfig, *, force: bool = False) -> Artifact:
     """A stage that can go on, with a folder and a file that it needs only on the way."""
     inputs = {"source": [config.source]}

@@ -127,6 +127,13 @@ def test_inputs_are_files_folders_and_globs(tmp_path: Path) -> None:
             expand_inputs([tmp_path / wrong])
 
 
+def test_what_cannot_be_found_says_what_would_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no such file or folder\n.*\.parquet \(plain, \.gz"):
+        expand_inputs([tmp_path / "nowhere"])
+    with pytest.raises(InputError, match=r"holds no file that is read\n.*: \.jsonl \(plain"):
+        expand_inputs([tmp_path], {"jsonl": (".jsonl",)})
+
+
 def test_formats_are_told_by_suffix() -> None:
     assert file_format(Path("A.TXT.GZ")) == "text"
     assert file_format(Path("a.jsonl.zst")) == "jsonl"

@@ -60,15 +60,14 @@ def make_model(
     dtype: torch.dtype = torch.float32,
     num_rows: int | None = None,
     shard_size: str = "5GB",
+    **shape: Any,
 ) -> Path:
-    """A random model of that architecture on that tokenizer."""
+    """A random model of that architecture on that tokenizer; `shape` goes into its config."""
     known = Tokenizer(tokenizer)
     ids = {key: known.control_id(name) for key, name in SPECIAL_IDS.items()}
     config = AutoConfig.for_model(
         kind,
-        **TEXT,
-        **ARCHITECTURES[kind],
-        **ids,
+        **(TEXT | ARCHITECTURES[kind] | ids | shape),
         vocab_size=num_rows or len(known),
         tie_word_embeddings=tied,
         pad_token_id=None,

@@ -241,8 +241,9 @@ def building(
 
     The block looks at `build.done` first. `inputs` maps the Config's input fields to their
     files and folders, or to records of what is no file (a dataset on a hub). What a failed or
-    killed block left is kept where the stage is `resumable`, and removed otherwise. `scratch` names
-    files and folders of the block that are removed once the artifact is whole: checkpoints.
+    killed block left is kept where the stage is `resumable` and wrote something, and removed
+    otherwise. `scratch` names files and folders of the block that are removed once the artifact is
+    whole: checkpoints.
 
     Raises:
         ArtifactError: `out` is in use, is no artifact, or was made from other inputs; or what was
@@ -272,7 +273,7 @@ def building(
             with disk_full_explained(out):  # looks at the disk before the room is freed below
                 yield build
         except BaseException:
-            if not resumable:
+            if not resumable or not _holds_work(partial):
                 shutil.rmtree(partial, ignore_errors=True)
             raise
         if build.done is None:
@@ -348,7 +349,7 @@ def _prepare(partial: Path, request: dict[str, Any], *, resumable: bool, force: 
     """Lay out the partial folder; true where an interrupted run of this request goes on."""
     left = partial / REQUEST
     mine = request | {"made_by": versions().get("dilmac", "")}
-    if partial.exists() and resumable and not force and left.is_file():
+    if resumable and not force and left.is_file() and _holds_work(partial):
         try:
             there = json.loads(left.read_text(encoding="utf-8"))
         except json.JSONDecodeError:
@@ -361,6 +362,11 @@ def _prepare(partial: Path, request: dict[str, Any], *, resumable: bool, force: 
     _make_folder(partial)
     write_json(left, mine)
     return False
+
+
+def _holds_work(partial: Path) -> bool:
+    """Whether anything but the request is in it: a run refused at once leaves no more to lose."""
+    return partial.is_dir() and any(path.name != REQUEST for path in partial.iterdir())
 
 
 def _of_another_run(partial: Path, there: dict[str, Any], mine: dict[str, Any]) -> ArtifactError:

@@ -54,12 +54,17 @@ def file_format(path: Path, formats: Mapping[str, tuple[str, ...]] = FORMATS) ->
     for kind, suffixes in formats.items():
         if name.endswith(suffixes):
             return kind
-    known = " ".join(suffix for suffixes in formats.values() for suffix in suffixes)
     raise InputError(
         f"no reader for {path.suffix or 'a file without suffix'}",
         where=path,
-        mend=f"give {known} (plain, .gz, .zst or .xz)",
+        mend=f"give {_suffixes(formats)}",
     )
+
+
+def _suffixes(formats: Mapping[str, tuple[str, ...]]) -> str:
+    """What is read, for a message."""
+    known = " ".join(suffix for suffixes in formats.values() for suffix in suffixes)
+    return f"{known} (plain, .gz, .zst or .xz)"
 
 
 def expand_inputs(
@@ -90,7 +95,7 @@ def expand_inputs(
         known = [file for file, fault in faults.items() if not fault]
         unknown = [f"{file} ({fault})" for file, fault in faults.items() if fault]
         if not known:
-            raise _nothing_found(pattern, path.is_dir(), unknown)
+            raise _nothing_found(pattern, path.is_dir(), unknown, _suffixes(formats))
         left_out += unknown
         for file in known:
             found.setdefault(file.resolve(), file)
@@ -99,11 +104,13 @@ def expand_inputs(
     return list(found.values())
 
 
-def _nothing_found(pattern: str | Path, is_folder: bool, unknown: list[str]) -> InputError:
-    found = "holds no text file" if is_folder else "no such file or folder"
+def _nothing_found(
+    pattern: str | Path, is_folder: bool, unknown: list[str], known: str
+) -> InputError:
+    found = "holds no file that is read" if is_folder else "no such file or folder"
     if unknown:
         found = f"holds nothing that can be read: {_first_of(unknown)}"
-    return InputError(found, where=pattern, mend="check the path; see `dilmac corpus build -h`")
+    return InputError(found, where=pattern, mend=f"check the path; what is read: {known}")
 
 
 def _first_of(names: list[str], count: int = 3) -> str:
