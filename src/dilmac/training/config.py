@@ -122,7 +122,7 @@ class PretrainConfig(StageConfig):
         """YAML reads `on` and `off` as booleans."""
         return ("on" if value else "off") if isinstance(value, bool) else value
 
-    @field_validator("tokens", mode="before")
+    @field_validator("tokens", "batch_tokens", "micro_batch_tokens", mode="before")
     @classmethod
     def _count(cls, value: Any) -> Any:
         return value if value is None else parse_count(value)

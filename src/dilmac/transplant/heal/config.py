@@ -41,7 +41,9 @@ class HealConfig(MeasuredConfig):
     )
     lora_rank: int = Field(64, ge=1, description="rank of the adapters")
     lora_alpha: int = Field(64, ge=1, description="scale of the adapters")
-    context: int | None = Field(None, ge=16, description="window [tokens]; at most the model's own")
+    context: int | None = Field(
+        None, ge=16, description="window [tokens]; 2,048 by default, at most the model's own"
+    )
     tokens: int | None = Field(None, description="budget: tokens to train on, 20M [tokens]")
     epochs: float | None = Field(None, gt=0, description="budget: passes over the text")
     hours: float | None = Field(None, description="budget: time, 2h30m or hours as a number")
@@ -67,7 +69,7 @@ class HealConfig(MeasuredConfig):
         100_000, ge=1, description="held-out text of a measurement, all sources together [bytes]"
     )
 
-    @field_validator("tokens", mode="before")
+    @field_validator("tokens", "batch_tokens", "micro_batch_tokens", mode="before")
     @classmethod
     def _count(cls, value: Any) -> Any:
         return value if value is None else parse_count(value)

@@ -12,7 +12,13 @@ from dilmac.core import (
     count_text_bytes,
     open_artifact,
 )
-from dilmac.models import round_weights, save_model, with_model_folder, write_model_card
+from dilmac.models import (
+    read_config,
+    round_weights,
+    save_model,
+    with_model_folder,
+    write_model_card,
+)
 from dilmac.tokenizer import copy_tokenizer
 from dilmac.training import (
     DTYPES,
@@ -32,6 +38,9 @@ from dilmac.transplant.heal.patient import Patient, first_new_row
 from dilmac.transplant.measure import measure_healing, measured_texts, text_inputs
 from dilmac.transplant.report import REPORT, write_healing_report
 
+USUAL_CONTEXT = 2048  # tokens of a window; the model's own, 40,960 of Qwen3's, is minutes a step
+MOST_PASSES = 100  # over replayed text: past it little is replayed but its repetition
+
 
 def heal(config: HealConfig, *, force: bool = False) -> Artifact:
     """Train what a transplant made; the result is a plain model folder.
@@ -46,7 +55,8 @@ def heal(config: HealConfig, *, force: bool = False) -> Artifact:
     config = with_model_folder(config)
     for corpus in (config.corpus, *config.more_corpora, *config.replay):
         open_artifact(corpus, "corpus")
-    patient = Patient(config, first_new_row(config))
+    first = first_new_row(config)
+    patient = Patient(config, first)
     inputs = {"model": [config.model], "corpus": [config.corpus]}
     inputs |= {"more_corpora": list(config.more_corpora), "replay": list(config.replay)}
     inputs |= {"teacher": [config.teacher] if config.teacher else []} | text_inputs(config)
@@ -65,7 +75,7 @@ def heal(config: HealConfig, *, force: bool = False) -> Artifact:
         run = prepare_healing(config, patient, ranks, build.path)
         with run.memory_explained():
             timings = train(run)
-            figures = _saved(run, patient, config)
+            figures = _saved(run, patient, config) | {"first_made_row": first}
         figures |= measure_healing(config, config.model, texts, build.path)
         write_training_curves(build.path)
         write_healing_report(build.path / REPORT, figures)
@@ -79,6 +89,9 @@ def prepare_healing(config: HealConfig, patient: Patient, ranks: Ranks, folder: 
     """The run that heals, up to its first step; what it writes goes into `folder`."""
     student = Student("heal", patient.open, wrapped_with(config, patient), config.patience)
     settings = config.as_pretraining(replay_weights(config))
+    if config.context is None:
+        longest = int(read_config(config.model).get_text_config().max_position_embeddings)
+        settings = settings.model_copy(update={"context": min(USUAL_CONTEXT, longest)})
     return prepare(settings, ranks, folder, student=student)
 
 
@@ -100,7 +113,7 @@ def replay_weights(config: HealConfig) -> dict[str, float]:
     """Weights of the replayed sources with which they are their share of the text.
 
     Raises:
-        ConfigError: a source is both learned and replayed.
+        ConfigError: a source is both learned and replayed, or there is far too little to replay.
     """
     if not config.replay:
         return {}
@@ -115,6 +128,13 @@ def replay_weights(config: HealConfig) -> dict[str, float]:
     own = sum(count_text_bytes(path, "train") for path in (config.corpus, *config.more_corpora))
     other = sum(count_text_bytes(path, "train") for path in config.replay)
     weight = config.replay_share / (1 - config.replay_share) * own / max(1, other)
+    if weight > MOST_PASSES:
+        raise ConfigError(
+            f"{other:,} bytes to replay would be read {weight:,.0f} times in a pass over {own:,}",
+            where="--replay",
+            mend=f"give at least {int(other * weight / MOST_PASSES) + 1:,} bytes of it, or lower "
+            "--replay-share",
+        )
     return dict.fromkeys(sorted(replayed), weight)
 
 
