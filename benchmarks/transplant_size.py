@@ -27,6 +27,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -35,11 +36,22 @@ from support.children import ChildFailed, Figures, progress
 from support.measuring import heading
 from support.random_qwen import QWEN3_06B, QWEN3_8B, Shape, make_checkpoint
 from support.tables import print_json, print_table
-from support.transplanters import Tokensurgeon, Transplanter, extending, replacing
+from support.transplanters import (
+    Tokensurgeon,
+    Transplanter,
+    extended_tokenizer,
+    extending,
+    replacing,
+)
 from support.watched import Watched, run_watched
 
 MAX_PEAK_GB, MIN_RATIO = 6.0, 0.5
-SHAPES = {"0.6B": QWEN3_06B, "8B": QWEN3_8B}
+SHAPES = {
+    "0.6B": QWEN3_06B,
+    "8B": QWEN3_8B,
+    # Memory depends on the tables: this shows it where time or disk is short.
+    "8B-tables": replace(QWEN3_8B, name="Qwen3-8B, 4 of its layers", layers=4),
+}
 STARTUP = replace(QWEN3_06B, name="start-up", layers=1, width=64, ffn=64)
 ROOM = 2.2  # of a model's bytes: the model, what is made of it, some air
 HEADS = {
@@ -63,9 +75,14 @@ HEADS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--work", type=Path, help="folder on the disk to measure")
-    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
+    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=["0.6B", "8B"])
     parser.add_argument("--corpus", type=Path, default=Path("../shared/corpus"))
     parser.add_argument("--tokenizer", type=Path, default=Path("../shared/tokenizers/qwen3"))
+    parser.add_argument(
+        "--ways", nargs="+", choices=("replace", "extend"), default=["replace", "extend"]
+    )
+    parser.add_argument("--extended", type=Path, help="what `tokenizer extend` made, for `extend`")
+    parser.add_argument("--startup-runs", type=int, default=2, help="the quickest counts; 0: none")
     parser.add_argument("--peer", action="store_true", help="mergekit-tokensurgeon as well")
     parser.add_argument("--mergekit-python", type=Path, help="python of an environment that has it")
     chosen = parser.parse_args()
@@ -74,22 +91,30 @@ def main() -> None:
         print("needs a disk and the development data: --work DIR --corpus DIR --tokenizer DIR")
         return
     signal.signal(signal.SIGTERM, _end)
-    print(
-        heading(
-            "python benchmarks/transplant_size.py --work DIR --shapes " + " ".join(chosen.shapes)
-        )
-    )
+    print(heading("python benchmarks/transplant_size.py " + " ".join(sys.argv[1:])))
     chosen.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=chosen.work, prefix="transplant-size-") as name:
         scratch = Path(name)
-        sides = [replacing(scratch), extending(scratch, chosen.tokenizer, texts)]
-        if chosen.peer:
-            sides.append(Tokensurgeon(chosen.mergekit_python, scratch))
-        bench = Bench(scratch, chosen.tokenizer, sides)
-        bench.startup()
+        bench = Bench(scratch, chosen.tokenizer, sides_of(chosen, scratch, texts))
+        bench.startup(chosen.startup_runs)
         for shape in chosen.shapes:
             bench.measure(SHAPES[shape])
         report(bench.rows)
+
+
+def sides_of(
+    chosen: argparse.Namespace, scratch: Path, texts: Sequence[Path]
+) -> list[Transplanter]:
+    """Who is measured, in their order."""
+    sides: list[Transplanter] = []
+    if "replace" in chosen.ways:
+        sides.append(replacing(scratch))
+    if "extend" in chosen.ways:
+        extended = chosen.extended or extended_tokenizer(scratch, chosen.tokenizer, texts)
+        sides.append(extending(scratch, extended))
+    if chosen.peer:
+        sides.append(Tokensurgeon(chosen.mergekit_python, scratch))
+    return sides
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
@@ -104,14 +129,16 @@ class Bench:
         self.startups: dict[str, Watched] = {}
         self.rows: list[Figures] = []
 
-    def startup(self) -> None:
+    def startup(self, num_runs: int) -> None:
         """Seconds of each side that no size of a model changes. A peer that fails is left out."""
+        if not num_runs:
+            return
         model = self._model(STARTUP)
         out = self.scratch / "out"
         for side in list(self.sides):
             try:
                 runs = []
-                for _ in range(2):
+                for _ in range(num_runs):
                     runs.append(side.run(STARTUP, model, out))
                     shutil.rmtree(out)
                 self.startups[side.name] = min(runs, key=lambda took: took.seconds)
@@ -158,12 +185,12 @@ class Bench:
         out = self.scratch / "out"
         _forget(model)
         took = side.run(shape, model, out)
-        mine = Rates(_num_bytes(out), took, self.startups[side.name])
+        mine = Rates(_num_bytes(out), took, self.startups.get(side.name))
         return {
             "model": shape.name,
             "command": side.name,
             **asdict(took),
-            "startup_seconds": self.startups[side.name].seconds,
+            "startup_seconds": mine.startup.seconds if mine.startup else 0.0,
             "result_gb": mine.num_bytes / 1e9,
             "rate": mine.whole,
             "copy_rate": copy.whole,

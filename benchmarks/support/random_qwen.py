@@ -18,7 +18,7 @@ import numpy as np
 from dilmac.tokenizer import copy_tokenizer
 
 SHARD_BYTES = 5_000_000_000  # as Qwen publishes them
-BLOCK_BYTES = 64 << 20
+BLOCK_BYTES = 1 << 20  # stays in the processor's cache
 BYTES = 2  # of a bf16
 # Bits of a random bf16: sign and fraction are drawn, the exponent is that of 1/64. All values are
 # then between 1/64 and 1/32, as those of a trained matrix are.
@@ -64,6 +64,28 @@ class Shape:
         return found if self.tied else found | {"lm_head.weight": (self.rows, self.width)}
 
     @property
+    def config(self) -> dict[str, object]:
+        """What config.json says, with the keys of the published ones."""
+        return {
+            "architectures": ["Qwen3ForCausalLM"],
+            "model_type": "qwen3",
+            "vocab_size": self.rows,
+            "hidden_size": self.width,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "num_key_value_heads": self.kv_heads,
+            "head_dim": self.head_dim,
+            "intermediate_size": self.ffn,
+            "tie_word_embeddings": self.tied,
+            "attention_bias": False,
+            "hidden_act": "silu",
+            "max_position_embeddings": 40960,
+            "rms_norm_eps": 1e-06,
+            "rope_theta": 1000000,
+            "torch_dtype": "bfloat16",
+        }
+
+    @property
     def num_bytes(self) -> int:
         return BYTES * sum(prod(size) for size in self.tensors.values())
 
@@ -75,23 +97,9 @@ QWEN3_8B = Shape("Qwen3-8B", 36, 4096, 32, 8, 128, 12288, tied=False)
 
 def make_checkpoint(shape: Shape, tokenizer: Path, folder: Path, *, seed: int = 42) -> Path:
     """Write a model folder with random weights in bf16 and the tokenizer's files; its path."""
-    from transformers import Qwen3Config
-
     folder.mkdir(parents=True)
     copy_tokenizer(tokenizer, folder)
-    config = Qwen3Config(
-        vocab_size=shape.rows,
-        hidden_size=shape.width,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
-        head_dim=shape.head_dim,
-        intermediate_size=shape.ffn,
-        tie_word_embeddings=shape.tied,
-        architectures=["Qwen3ForCausalLM"],
-        dtype="bfloat16",
-    )
-    config.save_pretrained(folder)
+    (folder / "config.json").write_text(json.dumps(shape.config, indent=2), encoding="utf-8")
     drawn = np.random.Generator(np.random.SFC64(seed))
     shards = list(_shards(shape.tensors))
     weight_map = {}

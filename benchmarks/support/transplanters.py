@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -51,13 +52,18 @@ def replacing(scratch: Path) -> Dilmac:
     return Dilmac("dilmac, replace", pretrained_path("tr32k"), scratch)
 
 
-def extending(scratch: Path, base: Path, texts: list[Path]) -> Dilmac:
-    """To the base, continued on texts by `dilmac tokenizer extend`."""
+def extending(scratch: Path, extended: Path) -> Dilmac:
+    """To the model's own tokenizer, continued."""
+    return Dilmac("dilmac, extend", extended, scratch)
+
+
+def extended_tokenizer(scratch: Path, base: Path, texts: Sequence[Path]) -> Path:
+    """The base, continued on texts by `dilmac tokenizer extend`."""
     corpus, extended = scratch / "corpus", scratch / "extended"
     run_dilmac(scratch, "corpus", "build", *map(str, texts), "--out", str(corpus))
     flags = ["--corpus", str(corpus), "--base", str(base), "--rows", str(NEW_ROWS)]
     run_dilmac(scratch, "tokenizer", "extend", *flags, "--out", str(extended))
-    return Dilmac("dilmac, extend", extended, scratch)
+    return extended
 
 
 class Tokensurgeon:
