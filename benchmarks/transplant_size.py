@@ -37,6 +37,7 @@ from support.measuring import heading
 from support.random_qwen import QWEN3_06B, QWEN3_8B, Shape, make_checkpoint
 from support.tables import print_json, print_table
 from support.transplanters import (
+    Dilmac,
     Tokensurgeon,
     Transplanter,
     extended_tokenizer,
@@ -144,6 +145,8 @@ class Bench:
                 self.startups[side.name] = min(runs, key=lambda took: took.seconds)
                 progress(f"start-up of {side.name}: {self.startups[side.name]}")
             except ChildFailed as error:
+                if isinstance(side, Dilmac):
+                    raise
                 progress(f"{side.name}, start-up: {error}")
                 self.sides.remove(side)
 
@@ -161,6 +164,8 @@ class Bench:
                 self.rows.append(self._measure_side(shape, side, model, copy))
                 progress(f"{shape.name}, {side.name}: {self.rows[-1]}")
             except ChildFailed as error:
+                if isinstance(side, Dilmac):
+                    raise
                 progress(f"{shape.name}, {side.name}: {error}")
             shutil.rmtree(self.scratch / "out", ignore_errors=True)
         shutil.rmtree(model)

@@ -24,8 +24,8 @@ from dilmac.core import InputError, write_json
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 MAX_HEADER = 100_000_000  # bytes, as safetensors itself allows
-# A buffer that stays in the processor's cache: with 64 MB, each read into fresh pages, copying takes
-# five times the CPU (benchmarks/RESULTS.md).
+# A buffer that stays in the processor's cache: with 64 MB, each read into fresh pages, copying
+# takes five times the CPU (benchmarks/RESULTS.md).
 COPY_BYTES = 1 << 20
 # What a table may be stored in: its numpy twin of the same size, and torch's type.
 TABLE_TYPES = {
