@@ -11,8 +11,8 @@ that `dilmac tokenizer extend` learns from Turkish files of `--corpus`.
 Each transplant is a command of its own, run after a plain copy of the same model's files. Before
 each, the disk is written out and the model's pages are dropped from memory; neither waits for the
 disk at its end. Start-up is the same command on a model of one layer, 64 wide, with the same
-vocabularies: imports, tokenizers, the plan of the rows; the quicker of two runs. On a machine that
-others use, `without waiting` leaves out on both sides the time in which others had the processors.
+vocabularies: imports, tokenizers, the plan of the rows; the quicker of two runs. Where
+others use the machine, times say little: see how long the command waited for a processor.
 
 The peer (`--peer`) is mergekit-tokensurgeon with its subword method, in an environment of its own:
 `--mergekit-python`, or one that is made for the run (6 GB from the package index).
@@ -62,14 +62,14 @@ HEADS = {
     "peak_anon_gb": "of it anonymous",
     "seconds": "s",
     "cpu_seconds": "CPU s",
-    "waited_seconds": "waited for a CPU, s",
+    "waited_seconds": "main thread waited for a CPU, s",
     "startup_seconds": "start-up s",
     "result_gb": "result GB",
     "rate": "MB/s",
     "copy_rate": "cp MB/s",
     "ratio": "ratio",
     "ratio_after_startup": "without start-up",
-    "ratio_unshared": "without waiting",
+    "copy_cpu_seconds": "cp CPU s",
 }
 
 
@@ -201,7 +201,7 @@ class Bench:
             "copy_rate": copy.whole,
             "ratio": mine.whole / copy.whole,
             "ratio_after_startup": mine.after_startup / copy.whole,
-            "ratio_unshared": mine.unshared / copy.unshared,
+            "copy_cpu_seconds": copy.took.cpu_seconds,
         }
 
 
@@ -223,11 +223,6 @@ class Rates:
         """Without what it takes for a model of no size."""
         started = self.startup.seconds if self.startup else 0.0
         return self.num_bytes / 1e6 / (self.took.seconds - started)
-
-    @property
-    def unshared(self) -> float:
-        """Without the time in which others had the processors."""
-        return self.num_bytes / 1e6 / (self.took.seconds - self.took.waited_seconds)
 
 
 def _forget(folder: Path) -> None:
