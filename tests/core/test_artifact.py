@@ -1,5 +1,6 @@
 """The artifact contract: whole or not at all, done once, never over something else."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -258,6 +259,18 @@ def test_inputs_are_known_by_their_content(config: NoteConfig, tmp_path: Path) -
     assert input_record(config.source).num_bytes == 5
     with pytest.raises(InputError, match="no such file or folder"):
         input_record(tmp_path / "nowhere")
+
+
+def test_every_file_is_recorded_in_the_order_of_names(tmp_path: Path) -> None:
+    contents = {f"shard-{number:02}": bytes([number]) * (1 << number) for number in range(20)}
+    for name in reversed(contents):
+        (tmp_path / name).write_bytes(contents[name])
+    (tmp_path / "events.jsonl").write_text("{}\n", encoding="utf-8")
+    records = artifact.record_files(tmp_path, without={"shard-03"})
+    assert list(records) == [name for name in contents if name != "shard-03"]
+    for name, record in records.items():
+        assert record.num_bytes == len(contents[name])
+        assert record.sha256 == hashlib.sha256(contents[name]).hexdigest()
 
 
 @pytest.mark.parametrize("place", ["/proc/out", "/proc/folder/out", "{file}/out"])

@@ -15,6 +15,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ from pydantic import BaseModel, ValidationError
 from dilmac.core.config import StageConfig
 from dilmac.core.errors import ArtifactError, InputError, disk_full_explained
 from dilmac.core.files import remove_whole, sha256_of, write_json
-from dilmac.core.machine import machine, versions
+from dilmac.core.machine import machine, num_cpus, versions
 from dilmac.core.progress import say
 
 SCHEMA_VERSION = 1
@@ -132,14 +133,19 @@ def record_files(folder: Path, *, without: Collection[str] = ()) -> dict[str, Fi
     `without` names files and folders directly in it that are left out.
     """
     left_out = VOLATILE_FOLDERS.union(without)
-    records = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if name.split("/")[0] in left_out:
-            continue
-        if path.is_file() and name not in VOLATILE:
-            records[name] = FileRecord(num_bytes=path.stat().st_size, sha256=sha256_of(path))
-    return records
+    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
+    kept = {
+        name: path
+        for name, path in found.items()
+        if name.split("/")[0] not in left_out and name not in VOLATILE and path.is_file()
+    }
+    # Hashing lets go of the interpreter: the shards of a large model are hashed side by side.
+    with ThreadPoolExecutor(num_cpus()) as threads:
+        hashes = threads.map(sha256_of, kept.values())
+        return {
+            name: FileRecord(num_bytes=path.stat().st_size, sha256=sha256)
+            for (name, path), sha256 in zip(kept.items(), hashes, strict=True)
+        }
 
 
 def digest_of(files: dict[str, FileRecord]) -> str:

@@ -24,7 +24,9 @@ from dilmac.core import InputError, write_json
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 MAX_HEADER = 100_000_000  # bytes, as safetensors itself allows
-COPY_BYTES = 64 << 20
+# A buffer that stays in the processor's cache: with 64 MB, each read into fresh pages, copying
+# takes five times the CPU (benchmarks/RESULTS.md).
+COPY_BYTES = 1 << 20
 # What a table may be stored in: its numpy twin of the same size, and torch's type.
 TABLE_TYPES = {
     "F32": (np.float32, torch.float32),
