@@ -347,6 +347,9 @@ def test_replay_has_its_share(
     same = config.model_copy(update={"replay": (sample_corpus,)})
     with pytest.raises(ConfigError, match="is in what is learned and in what is replayed"):
         replay_weights(same)
+    greedy = config.model_copy(update={"replay_share": 0.9999})
+    with pytest.raises(ConfigError, match=r"--replay: .* bytes to replay would be read"):
+        replay_weights(greedy)
 
 
 def test_what_cannot_be(

@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-from small_models import make_model, run
+from small_models import change_config, make_model, run
 from test_heal import EMBEDDING, HEAD, config_of, tensors
 
 from dilmac.core import bundled_prose, open_artifact
 from dilmac.tokenizer import Tokenizer
+from dilmac.training import Ranks
 from dilmac.transplant import heal
 from dilmac.transplant.heal.patient import NEW_INPUT, Patient, first_new_row
+from dilmac.transplant.heal.verb import USUAL_CONTEXT, prepare_healing
 
 
 def opened(config: Any) -> tuple[Patient, Any]:
@@ -133,3 +135,30 @@ def test_every_stage_is_in_the_report(
         )
     )
     assert list(other.figures["bits_per_byte"]) == ["before", "healed"]
+
+
+def test_a_further_stage_knows_the_new_rows_too(
+    tmp_path: Path, stored: dict[torch.dtype, Path], sample_corpus: Path
+) -> None:
+    model = stored[torch.float32]
+    few: dict[str, Any] = {"train": "rows", "tokens": 512 * 2}
+    first = heal(config_of(model, sample_corpus, tmp_path / "first", **few))
+    second = heal(config_of(first.path, sample_corpus, tmp_path / "second", **few))
+    row = open_artifact(model).figures["first_made_row"]
+    assert (first.figures["first_made_row"], second.figures["first_made_row"]) == (row, row)
+    before, after = tensors(model), tensors(second.path)
+    assert torch.equal(after[EMBEDDING][:row], before[EMBEDDING][:row])
+
+
+def test_a_window_is_2048_tokens_at_most_unless_more_are_asked_for(
+    tmp_path: Path, byte_level: Path, sample_corpus: Path
+) -> None:
+    source = make_model(tmp_path / "source", byte_level)
+    change_config(source, max_position_embeddings=40_960)
+    for given, expected in ((None, USUAL_CONTEXT), (128, 128)):
+        config = config_of(source, sample_corpus, tmp_path / "out", context=given)
+        folder = tmp_path / f"run-{given}"
+        folder.mkdir()
+        with Ranks("ddp") as ranks:
+            run = prepare_healing(config, Patient(config, None), ranks, folder)
+        assert run.windows.context == expected
