@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from dilmac.core import InputError
+from dilmac.core import InputError, sha256_of
 from dilmac.transplant.stream import INDEX, Table, open_checkpoint, write_checkpoint
 
 EMBEDDING = "model.embed_tokens.weight"
@@ -73,7 +73,9 @@ def test_tables_are_replaced_and_the_rest_is_the_same_bytes(
     }
     out = tmp_path / "out"
     out.mkdir()
-    write_checkpoint(open_checkpoint(folder), out, tables, {"a"}, link=link)
+    hashes = write_checkpoint(open_checkpoint(folder), out, tables, {"a"}, link=link)
+    assert hashes == {name: sha256_of(out / name) for name in hashes}
+    assert len(hashes) == (1 if link else 2)
     after = contents(out)
     assert torch.equal(after.pop(EMBEDDING), rows) and torch.equal(
         after.pop("lm_head.weight"), head

@@ -33,6 +33,7 @@ from dilmac.core.errors import (
 )
 from dilmac.core.files import (
     FORMATS,
+    HashedFile,
     JsonlWriter,
     Line,
     expand_inputs,
@@ -66,6 +67,7 @@ __all__ = [
     "EngineError",
     "Events",
     "Figures",
+    "HashedFile",
     "InputError",
     "InputRecord",
     "JsonlWriter",

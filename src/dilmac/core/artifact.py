@@ -88,7 +88,8 @@ class Build:
 
     `done` is the complete artifact where nothing is left to do; `resumed` says that `path`
     holds what an interrupted run of the same request left there. `scratch` names the files and
-    folders directly in `path` that are needed only until the artifact is whole.
+    folders directly in `path` that are needed only until the artifact is whole. `hashes` takes the
+    hex SHA-256 of files whose writer knows them (`HashedFile`), by their names.
     """
 
     path: Path
@@ -96,6 +97,7 @@ class Build:
     request: dict[str, Any]
     seed: int
     scratch: Collection[str] = ()
+    hashes: dict[str, str] = field(default_factory=dict)
     done: Artifact | None = None
     resumed: bool = False
     started: float = field(default_factory=time.time)
@@ -105,7 +107,7 @@ class Build:
 
         `figures` repeat exactly on a repeated run; `timings` (seconds, rates, device) need not.
         """
-        files = record_files(self.path, without=self.scratch)
+        files = record_files(self.path, without=self.scratch, hashes=self.hashes)
         manifest = Manifest(
             **self.request,
             seed=self.seed,
@@ -127,11 +129,18 @@ class Build:
         return self.done
 
 
-def record_files(folder: Path, *, without: Collection[str] = ()) -> dict[str, FileRecord]:
+def record_files(
+    folder: Path,
+    *,
+    without: Collection[str] = (),
+    hashes: Mapping[str, str] | None = None,
+) -> dict[str, FileRecord]:
     """Size and SHA-256 of every file below `folder` that repeats exactly.
 
-    `without` names files and folders directly in it that are left out.
+    `without` names files and folders directly in it that are left out; files in `hashes`, by their
+    names in it, are not read.
     """
+    known = dict(hashes or {})
     left_out = VOLATILE_FOLDERS.union(without)
     found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
     kept = {
@@ -141,11 +150,12 @@ def record_files(folder: Path, *, without: Collection[str] = ()) -> dict[str, Fi
     }
     # Hashing lets go of the interpreter: the shards of a large model are hashed side by side.
     with ThreadPoolExecutor(num_cpus()) as threads:
-        hashes = threads.map(sha256_of, kept.values())
-        return {
-            name: FileRecord(num_bytes=path.stat().st_size, sha256=sha256)
-            for (name, path), sha256 in zip(kept.items(), hashes, strict=True)
-        }
+        read = {name: path for name, path in kept.items() if name not in known}
+        known |= zip(read, threads.map(sha256_of, read.values()), strict=True)
+    return {
+        name: FileRecord(num_bytes=path.stat().st_size, sha256=known[name])
+        for name, path in kept.items()
+    }
 
 
 def digest_of(files: dict[str, FileRecord]) -> str:

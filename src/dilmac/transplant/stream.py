@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
-from dilmac.core import InputError, write_json
+from dilmac.core import HashedFile, InputError, write_json
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -195,13 +194,15 @@ def _stored(shard: Path, base: int, entry: Mapping[str, Any]) -> Stored:
 
 def write_checkpoint(
     source: Checkpoint, folder: Path, tables: Mapping[str, Table], dropped: set[str], *, link: bool
-) -> None:
+) -> dict[str, str]:
     """Write the weights into `folder`: `tables` take the place of tensors of their names.
 
     A table of a new name goes into the shard of the first one. A shard without any of them is
-    copied whole, or with `link` hard-linked where the file system can.
+    copied whole, or with `link` hard-linked where the file system can. The hex SHA-256 of every
+    file that was written, by its name: nobody has to read it again for that.
     """
     first = next(iter(tables))
+    hashes: dict[str, str] = {}
     weight_map: dict[str, str] = {}
     total = 0
     for shard in source.shards:
@@ -210,25 +211,29 @@ def write_checkpoint(
         if first in names:
             kept += [name for name in tables if name not in source.tensors]
         target = folder / (shard.name if source.is_indexed else SINGLE)
-        if kept == names and not any(name in tables for name in names):
-            _copy_whole(shard, target, link=link)
-        else:
-            _write_shard(source, shard, target, kept, tables)
+        is_whole = kept == names and not any(name in tables for name in names)
+        if not (is_whole and link and _linked(shard, target)):
+            with shard.open("rb") as old, HashedFile(target) as new:
+                if is_whole:
+                    _copy_bytes(old, new, 0, shard.stat().st_size)
+                else:
+                    _write_shard(source, old, new, kept, tables)
+                hashes[target.name] = new.sha256
         weight_map |= dict.fromkeys(kept, shard.name)
         total += sum(_num_bytes(source, tables, name) for name in kept)
     if source.is_indexed:
         metadata = {"total_size": total}
         write_json(folder / INDEX, {"metadata": metadata, "weight_map": weight_map})
+    return hashes
 
 
-def _copy_whole(shard: Path, target: Path, *, link: bool) -> None:
-    if link:
-        try:
-            os.link(shard.resolve(), target)
-        except OSError:  # another file system
-            link = False
-    if not link:
-        shutil.copyfile(shard, target)
+def _linked(shard: Path, target: Path) -> bool:
+    """Hard-link a shard; whether that could be done."""
+    try:
+        os.link(shard.resolve(), target)
+    except OSError:  # another file system
+        return False
+    return True
 
 
 def _num_bytes(source: Checkpoint, tables: Mapping[str, Table], name: str) -> int:
@@ -239,15 +244,19 @@ def _num_bytes(source: Checkpoint, tables: Mapping[str, Table], name: str) -> in
 
 
 def _write_shard(
-    source: Checkpoint, shard: Path, target: Path, names: list[str], tables: Mapping[str, Table]
+    source: Checkpoint,
+    old: BinaryIO,
+    new: HashedFile,
+    names: list[str],
+    tables: Mapping[str, Table],
 ) -> None:
-    header: dict[str, Any] = {"__metadata__": read_header(shard)[1] or {"format": "pt"}}
+    header: dict[str, Any] = {"__metadata__": read_header(Path(old.name))[1] or {"format": "pt"}}
     offset = 0
     for name in names:
         size = _num_bytes(source, tables, name)
-        new = tables.get(name)
-        dtype = new.dtype if new else source.tensors[name].dtype
-        shape = new.shape if new else source.tensors[name].shape
+        table = tables.get(name)
+        dtype = table.dtype if table else source.tensors[name].dtype
+        shape = table.shape if table else source.tensors[name].shape
         header[name] = {
             "dtype": dtype,
             "shape": list(shape),
@@ -256,17 +265,16 @@ def _write_shard(
         offset += size
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the data begin at a multiple of eight, as the format wants
-    with shard.open("rb") as old, target.open("wb") as new_file:
-        new_file.write(struct.pack("<Q", len(text)) + text)
-        for name in names:
-            if name in tables:
-                _write_table(new_file, tables[name])
-            else:
-                stored = source.tensors[name]
-                _copy_bytes(old, new_file, stored.start, stored.end)
+    new.write(struct.pack("<Q", len(text)) + text)
+    for name in names:
+        if name in tables:
+            _write_table(new, tables[name])
+        else:
+            stored = source.tensors[name]
+            _copy_bytes(old, new, stored.start, stored.end)
 
 
-def _write_table(file: BinaryIO, table: Table) -> None:
+def _write_table(file: HashedFile, table: Table) -> None:
     twin, _ = TABLE_TYPES[table.dtype]
     rows = 0
     for chunk in table.chunks():
@@ -274,12 +282,12 @@ def _write_table(file: BinaryIO, table: Table) -> None:
         values = chunk.contiguous()
         if table.dtype == "BF16":
             values = values.view(torch.int16)
-        file.write(values.numpy().astype(twin, copy=False).data)
+        file.write(values.numpy().astype(twin, copy=False).reshape(-1).data)
     if rows != table.shape[0]:
         raise AssertionError(f"{rows} rows were made, {table.shape[0]} announced")
 
 
-def _copy_bytes(old: BinaryIO, new: BinaryIO, start: int, end: int) -> None:
+def _copy_bytes(old: BinaryIO, new: HashedFile, start: int, end: int) -> None:
     old.seek(start)
     while start < end:
         data = old.read(min(COPY_BYTES, end - start))

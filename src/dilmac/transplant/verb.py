@@ -53,7 +53,7 @@ def transplant(config: TransplantConfig, *, force: bool = False) -> Artifact:
         graft = Graft(source, tokenizer_with_controls(source, tokenizer, build.path), config)
         probed = _probed(graft, config, build.path, texts) if config.init == AUTO else None
         method = method_named(probed.best if probed else config.init)
-        figures = graft.write(method, build.path)
+        figures, build.hashes = graft.write(method, build.path)
         figures |= {"probe": probed.curves} if probed else {}
         figures |= measure_change(texts, folder, build.path, probed.bits if probed else None)
         figures |= {"choices": choices(graft, texts)}
@@ -67,7 +67,7 @@ def _probed(graft: Graft, config: TransplantConfig, folder: Path, texts: Texts) 
 
     def write(method: Registered, into: Path) -> int | None:
         into.mkdir(parents=True)
-        first: int | None = graft.write(method, into)["first_made_row"]
+        first: int | None = graft.write(method, into)[0]["first_made_row"]
         return first
 
     return probe(config, write, folder / "probe", texts)
@@ -99,8 +99,8 @@ class Graft:
         head = layout.head or layout.spare_head or "lm_head.weight"
         return {layout.embedding: "input", head: "output"}
 
-    def write(self, method: Registered, folder: Path) -> Figures:
-        """Write the whole model folder by one method; its figures."""
+    def write(self, method: Registered, folder: Path) -> tuple[Figures, dict[str, str]]:
+        """Write the whole model folder by one method; its figures, and its shards' SHA-256."""
         wanted = self._wanted()
         say(f"transplant: {self.plan.num_rows:,} rows, {len(wanted.rows):,} made by {method.name}")
         checkpoint, layout = self.source.checkpoint, self.source.layout
@@ -108,7 +108,7 @@ class Graft:
             name: self._table(name, role, method, wanted) for name, role in self.roles.items()
         }
         dropped = {layout.spare_head} if layout.spare_head and self.is_tied else set()
-        write_checkpoint(checkpoint, folder, tables, dropped, link=self.config.link)
+        hashes = write_checkpoint(checkpoint, folder, tables, dropped, link=self.config.link)
         silent = [row for row, spoken in enumerate(self.plan.spoken) if not spoken]
         write_folder(
             self.source.folder,
@@ -119,7 +119,7 @@ class Graft:
             is_tied=self.is_tied,
             silent=silent,
         )
-        return figures_of(self, method, folder) | {"notes": wanted.notes}
+        return figures_of(self, method, folder) | {"notes": wanted.notes}, hashes
 
     def _new_id(self, key: str, old: int) -> int | None:
         """The id for a config's key; padding is a token of its own where there is one."""
