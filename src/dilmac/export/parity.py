@@ -26,7 +26,8 @@ TOP = 64  # tokens of each position that are compared
 # Largest difference of a log-probability [nats], with keys and values in f32 on both sides. Seen
 # on the `quick` shape over 2,000 positions x 64 tokens: f32 0.000015, f16 0.0125. For q8_0 there
 # is no bound to hold (seen: 0.10); its agreement is reported.
-BOUNDS: dict[str, float | None] = {"f32": 0.001, "f16": 0.05, "q8_0": None}
+BOUNDS: dict[str, float | None] = {"f32": 0.001, "f16": 0.05, "bf16": 0.4, "q8_0": None}
+HALVES = {"f16": "float16", "bf16": "bfloat16"}  # their names in torch
 # Where f16 exceeds its bound, the source itself is rounded to f16 and compared with itself: a model
 # with large weights moves further by that alone. The runtime rounds at other places, so as far
 # again is allowed.
@@ -43,7 +44,7 @@ class Agreement:
     positions: int = 0
     same_best: int = 0
     other_best: list[float] = field(default_factory=list, repr=False)  # the source's margin there
-    rounding: float | None = None  # what f16 alone changes, where that had to be known
+    rounding: float | None = None  # what the type alone changes, where that had to be known
     largest: float = 0.0
     total: float = field(default=0.0, repr=False)
     compared: int = 0
@@ -99,14 +100,17 @@ def prove(config: GgufConfig, gguf_file: Path) -> Figures:
         ParityError: an id differs, a text does not round-trip, or a log-probability is further
             off than the type's bound, and than rounding explains.
     """
+    import torch
+
     lines = _real_lines(config)
     tokenizer = Tokenizer(config.model)
     with Engine(EngineSpec(kind="llamacpp", model=gguf_file, exact=True)) as engine:
         ids = prove_ids(tokenizer, engine, lines[: config.num_lines], config)
         scores = _compare_scores(config, tokenizer, engine, lines)
-    if config.type == "f16" and scores.bound is not None and not scores.holds:
+    if config.type in HALVES and scores.bound is not None and not scores.holds:
         rows = _rows(config, tokenizer, lines, scores.length)
-        scores.rounding = rounding_difference(load_model(config.model), rows, TOP)
+        dtype = getattr(torch, HALVES[config.type])
+        scores.rounding = rounding_difference(load_model(config.model), rows, TOP, dtype)
         if math.isfinite(scores.rounding):
             scores.bound = min(MAX_BOUND, max(scores.bound, ROUNDING_FACTOR * scores.rounding))
     if not scores.holds:
@@ -148,7 +152,7 @@ def prove_ids(
                     raise ParityError(
                         f"llama.cpp reads {text!r} as {theirs}, transformers as {ours}"
                     )
-                if tokenizer.decode(ours) != text:
+                if tokenizer.decode(ours) != tokenizer.normalized(text):
                     raise ParityError(f"{text!r} does not come back from its ids")
             steps.advance(len(batch))
     return {"lines": len(lines), "fuzz_strings": config.num_fuzz, "different": 0, "lossy": 0}
