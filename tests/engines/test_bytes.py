@@ -90,7 +90,7 @@ def test_ids_of_a_character_in_bytes_are_all_given_out(
 
 
 def test_stray_bytes_before_a_piece_are_given_out(llama: LlamaCpp, tokenizer: Tokenizer) -> None:
-    stray = [llama.byte_ids[0xE2], llama.byte_ids[0x96]]
+    stray = [llama.header.part_rows[byte] for byte in (b"\xe2", b"\x96")]
     for piece in ("a", "ç", " ve"):
         (row,) = tokenizer.encode(piece)
         item = {"id": row, "bytes": [0xE2, 0x96, *piece.encode()]}

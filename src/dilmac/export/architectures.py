@@ -127,6 +127,11 @@ def head_dim(settings: Settings) -> int:
     return int(settings.get("head_dim") or settings["hidden_size"] // num_heads(settings))
 
 
+def num_experts(settings: Settings) -> int:
+    # The hub's folders say num_experts; transformers 5 writes the same as num_local_experts.
+    return int(settings.get("num_experts") or settings["num_local_experts"])
+
+
 def add_shape(writer: gguf.GGUFWriter, architecture: Architecture, settings: Settings) -> None:
     """Write the keys that say how large the model is and how it reads positions."""
     rope = rope_parameters(settings)
@@ -147,6 +152,6 @@ def add_shape(writer: gguf.GGUFWriter, architecture: Architecture, settings: Set
     writer.add_layer_norm_rms_eps(settings["rms_norm_eps"])
     writer.add_vocab_size(settings["vocab_size"])
     if architecture.has_experts:
-        writer.add_expert_count(settings["num_experts"])
+        writer.add_expert_count(num_experts(settings))
         writer.add_expert_used_count(settings["num_experts_per_tok"])
         writer.add_expert_feed_forward_length(settings["moe_intermediate_size"])

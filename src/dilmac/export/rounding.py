@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     import torch
 
 
-def rounding_difference(
+def rounding_differences(
     model: Any, rows: Iterable[list[int]], top: int, dtype: torch.dtype
-) -> float:
-    """The largest change of a log-probability among the `top` of each position [nats].
+) -> list[float]:
+    """The largest change of a log-probability among the `top` of each position, [positions] nats.
 
     `model` is rounded in place; the runtime multiplies weights of `dtype` with activations of
     `dtype`, and sums in f32.
@@ -28,10 +28,10 @@ def rounding_difference(
         for ids in batches:
             before.append(_logprobs(model, ids).topk(top, -1))
         _round(model, dtype)
-        largest = 0.0
+        largest: list[float] = []
         for ids, (values, tokens) in zip(batches, before, strict=True):
             after = _logprobs(model, ids).gather(-1, tokens)
-            largest = max(largest, float((after - values).abs().max()))
+            largest += (after - values).abs().amax(-1).tolist()
     return largest
 
 

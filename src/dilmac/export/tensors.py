@@ -14,7 +14,7 @@ import numpy as np
 from safetensors import safe_open
 
 from dilmac.core import InputError
-from dilmac.export.architectures import Architecture, Settings, num_heads, num_kv_heads
+from dilmac.export.architectures import Architecture, Settings, num_experts, num_heads, num_kv_heads
 
 STORAGE = {
     "f32": gguf.GGMLQuantizationType.F32,
@@ -93,22 +93,21 @@ def plan_tensors(
             )
         shape = shapes[name]
         if -1 not in sources:
-            shape = (_num_experts(name, sources, settings, weights.folder), *shape)
+            _require_experts(name, sources, num_experts(settings), weights.folder)
+            shape = (len(sources), *shape)
         kind = STORAGE["f32"] if name.endswith(ROUTER) else storage_of(shape, storage)
         ordered = tuple(sources[number] for number in sorted(sources))
         plan.append(Written(str(target), shape, kind, ordered))
     return plan
 
 
-def _num_experts(name: str, sources: dict[int, str], settings: Settings, folder: Path) -> int:
-    expected = int(settings["num_experts"])
+def _require_experts(name: str, sources: dict[int, str], expected: int, folder: Path) -> None:
     if sorted(sources) != list(range(expected)):
         raise InputError(
             f"{name} has {len(sources)} experts, config.json says {expected}",
             where=folder,
             mend="is a shard missing?",
         )
-    return expected
 
 
 def storage_of(shape: tuple[int, ...], storage: str) -> gguf.GGMLQuantizationType:

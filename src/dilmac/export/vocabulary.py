@@ -25,6 +25,7 @@ from dilmac.tokenizer import (
     read_pieces,
 )
 
+
 @dataclass(frozen=True)
 class Vocabulary:
     """What a GGUF says of a tokenizer. `tokens` and `types` are [rows]; `scores` [rows] belong to
