@@ -32,9 +32,10 @@ class Transformers:
         self.tokenizer = Tokenizer(spec.model)
         self.num_rows = int(self.model.get_input_embeddings().num_embeddings)
         self.tokenizer.require_fit(self.num_rows)
-        told = self.model.generation_config.suppress_tokens or []
+        told = {*(self.model.generation_config.suppress_tokens or [])}
         # Never sampled: rows that a transplant silenced, and those that are no tokens.
-        self.suppressed = [*told, *range(len(self.tokenizer), self.num_rows)]
+        rows = range(self.num_rows)
+        self.suppressed = [row for row in rows if row in told or row >= len(self.tokenizer)]
         trained = int(self.model.config.max_position_embeddings)
         self.context = min(spec.context or trained, trained)
         self._one_at_a_time = threading.Lock()
