@@ -82,14 +82,18 @@ def test_bf16_is_within_its_own_bound(make: Make) -> None:
     assert 0.001 < scores["largest_difference"] < scores["bound"] == 0.4
 
 
-def test_a_head_beside_tied_tables_is_left_out(make: Make) -> None:
-    """transformers reads the embedding in its place; llama.cpp would read it."""
+@pytest.mark.parametrize("is_other", [False, True])
+def test_a_head_beside_tied_tables_is_written_where_it_differs(make: Make, is_other: bool) -> None:
+    """transformers reads two tables that differ as two, whatever the config says."""
     folder = make("qwen3", tied=True)
     tensors = load_file(folder / "model.safetensors")
-    tensors["lm_head.weight"] = torch.randn_like(tensors["model.embed_tokens.weight"])
+    embedding = tensors["model.embed_tokens.weight"]
+    tensors["lm_head.weight"] = embedding.flip(0) if is_other else embedding.clone()
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    scores = export_gguf(config_of(folder)).figures["parity"]["logprobs"]
-    assert scores["largest_difference"] < 0.0001
+    made = export_gguf(config_of(folder))
+    assert made.figures["parity"]["logprobs"]["largest_difference"] < 0.0001
+    names = {tensor.name for tensor in gguf.GGUFReader(made.path / "model-f32.gguf").tensors}
+    assert ("output.weight" in names) == is_other
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from tiny_models import change_json, config_of, contents, make_model
 from byte_level_base import ADDED, QWEN_SPLIT
 from dilmac.core import InputError, ParityError
 from dilmac.engines import Engine, EngineSpec, Sampling
-from dilmac.export import byte_level as written
 from dilmac.export import export_gguf
 from dilmac.export.parity import prove
 from dilmac.tokenizer import Tokenizer, copy_tokenizer
@@ -102,20 +101,13 @@ def test_what_llamacpp_would_read_otherwise_is_refused(
     assert not (tmp_path / "gguf").exists()
 
 
-def test_another_split_would_fail_the_proof(qwen: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The refusal is no more than the proof would find: numbers by three."""
+def test_other_merges_fail_the_proof(qwen: Path) -> None:
     config = config_of(qwen)
     file = export_gguf(config).path / "model-f32.gguf"
-    change_tokenizer(qwen, pre_tokenizer=split_by(QWEN_SPLIT.replace(r"\p{N}", r"\p{N}{1,3}", 1)))
     spec = json.loads((qwen / "tokenizer.json").read_text(encoding="utf-8"))
-    assert written._fault(spec) is not None
-    change_tokenizer(qwen, model__merges=[["1", "2"], *spec["model"]["merges"]])
-    spec["model"]["vocab"].setdefault("12", len(Tokenizer(qwen)) - 1)
-    change_tokenizer(qwen, model__vocab=spec["model"]["vocab"])
-    text = qwen.parent / "numbers.txt"
-    text.write_text("12 121 1212\n", encoding="utf-8")
+    change_tokenizer(qwen, model__merges=spec["model"]["merges"][1:])
     with pytest.raises(ParityError, match=r"llama\.cpp reads"):
-        prove(config.model_copy(update={"text": (str(text),)}), file)
+        prove(config, file)
 
 
 def test_suppressed_rows_that_are_none_are_refused(qwen: Path) -> None:

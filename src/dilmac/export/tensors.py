@@ -22,7 +22,7 @@ STORAGE = {
     "bf16": gguf.GGMLQuantizationType.BF16,
     "q8_0": gguf.GGMLQuantizationType.Q8_0,
 }
-HEAD = "lm_head.weight"
+HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 ROUTER = ".mlp.gate.weight"  # chooses experts; stays f32, as in llama.cpp's own conversion
 _EXPERT = re.compile(r"(.+\.mlp\.experts)\.(\d+)\.((?:gate|up|down)_proj\.weight)")
 
@@ -65,6 +65,14 @@ class Weights:
         parts = [self._file_of[name].get_tensor(name).float().numpy() for name in written.sources]
         return np.stack(parts) if len(written.shape) > parts[0].ndim else parts[0]
 
+    def is_head_spare(self) -> bool:
+        """Whether the head is the embedding once more. Where a config ties them and they differ,
+        transformers reads both, and so does llama.cpp."""
+        import torch
+
+        head, embedding = (self._file_of[name].get_tensor(name) for name in (HEAD, EMBEDDING))
+        return torch.equal(head, embedding)
+
 
 def plan_tensors(
     weights: Weights, architecture: Architecture, settings: Settings, storage: str
@@ -78,8 +86,8 @@ def plan_tensors(
     found: dict[str, dict[int, str]] = {}  # a tensor of its own has the number -1
     shapes: dict[str, tuple[int, ...]] = {}
     for name, shape in weights.shapes():
-        if name == HEAD and settings.get("tie_word_embeddings"):
-            continue  # transformers reads the embedding in its place; llama.cpp would read this
+        if name == HEAD and settings.get("tie_word_embeddings") and weights.is_head_spare():
+            continue
         expert = _EXPERT.fullmatch(name) if architecture.has_experts else None
         together = f"{expert[1]}.{expert[3]}" if expert else name
         found.setdefault(together, {})[int(expert[2]) if expert else -1] = name
