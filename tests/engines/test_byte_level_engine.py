@@ -51,7 +51,7 @@ def llama(folder: Path) -> LlamaCpp:
     return LlamaCpp(EngineSpec(kind="llamacpp", model=folder / "model-f16.gguf", threads=1))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(text=texts)
 @example(text="<|im_end|>e\u0301\u2581\0</think>")
 def test_it_reads_every_text_as_our_tokenizer(
@@ -83,6 +83,7 @@ def test_tokens_of_a_character_in_parts_are_all_given_out(
     assert len(items) < len(given_out)
 
 
+@settings(max_examples=50, deadline=None)
 @given(text=texts)
 def test_parts_are_found_again_by_their_bytes(
     llama: LlamaCpp, tokenizer: Tokenizer, text: str

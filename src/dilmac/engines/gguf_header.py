@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,15 @@ class Header:
     suppressed: list[int]
     plain_id: int
 
+    @cached_property
+    def _longest(self) -> int:
+        return max(map(len, self.part_rows))
+
     def rows_of(self, data: bytes) -> list[int]:
         """Rows of bytes that are parts of characters, each the longest that is there."""
-        longest = max(map(len, self.part_rows))
         rows = []
         while data:
-            parts = (data[:size] for size in range(min(longest, len(data)), 0, -1))
+            parts = (data[:size] for size in range(min(self._longest, len(data)), 0, -1))
             part = next(part for part in parts if part in self.part_rows)
             rows.append(self.part_rows[part])
             data = data[len(part) :]
