@@ -21,9 +21,9 @@ PRE = "qwen2"  # the one way to split a text for byte-level BPE that was compare
 class Header:
     """Context [tokens], rows, control tokens, and what each row is in a text.
 
-    `streamed` are the bytes that llama.cpp writes for a row by itself, [rows]. `part_rows` are the
-    rows by their bytes that can be a part of a character: byte tokens, or any of a byte-level
-    vocabulary. `suppressed` are never to be sampled. `plain_id` is a row that is no such part.
+    `streamed` are the bytes that llama.cpp writes for a row by itself, [rows]. `row_of` finds a row
+    by its bytes; of a byte token and a piece with the same bytes it is the piece. `suppressed` are
+    never to be sampled. `plain_id` is a row that is no part of a character.
     """
 
     context: int
@@ -31,21 +31,21 @@ class Header:
     is_byte_level: bool
     control: dict[str, int]
     streamed: list[bytes]
-    part_rows: dict[bytes, int]
+    row_of: dict[bytes, int]
     suppressed: list[int]
     plain_id: int
 
     @cached_property
     def _longest(self) -> int:
-        return max(map(len, self.part_rows))
+        return max(map(len, self.row_of))
 
     def rows_of(self, data: bytes) -> list[int]:
-        """Rows of bytes that are parts of characters, each the longest that is there."""
+        """Rows of any bytes, each the longest that is there."""
         rows = []
         while data:
             parts = (data[:size] for size in range(min(self._longest, len(data)), 0, -1))
-            part = next(part for part in parts if part in self.part_rows)
-            rows.append(self.part_rows[part])
+            part = next(part for part in parts if part in self.row_of)
+            rows.append(self.row_of[part])
             data = data[len(part) :]
         return rows
 
@@ -87,7 +87,7 @@ def _header_of(fields: dict[str, Any], *, is_byte_level: bool) -> Header:
     pairs = list(zip(tokens, types, strict=True))
     read = _read_byte_level if is_byte_level else _read_sentencepiece
     streamed = [_streamed(token, kind, read) for token, kind in pairs]
-    part_kind = gguf.TokenType.NORMAL if is_byte_level else gguf.TokenType.BYTE
+    content = (gguf.TokenType.BYTE, gguf.TokenType.NORMAL)  # the later wins
     unused = (row for row, kind in enumerate(types) if kind == gguf.TokenType.UNUSED)
     return Header(
         context=int(fields[f"{architecture}.context_length"].contents()),
@@ -97,7 +97,12 @@ def _header_of(fields: dict[str, Any], *, is_byte_level: bool) -> Header:
             token: row for row, (token, kind) in enumerate(pairs) if kind == gguf.TokenType.CONTROL
         },
         streamed=streamed,
-        part_rows={streamed[row]: row for row, kind in enumerate(types) if kind == part_kind},
+        row_of={
+            streamed[row]: row
+            for wanted in content
+            for row, kind in enumerate(types)
+            if kind == wanted
+        },
         suppressed=sorted({*_value(fields, SUPPRESSED_KEY, []), *unused}),
         plain_id=next(row for row, token in enumerate(tokens) if token in ("a", "e", "i")),
     )

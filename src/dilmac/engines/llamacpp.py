@@ -129,11 +129,11 @@ class LlamaCpp:
 
     def _withheld(self, item: dict[str, Any]) -> list[int]:
         # llama.cpp streams whole characters: of one in several tokens it reports the last id with
-        # all bytes, and bytes that no character came of with the piece after them. Which tokens
-        # those before the item's own were, their bytes say: for certain in a SentencePiece
-        # vocabulary, where they can only be byte tokens; in a byte-level one the longest that make
-        # them are taken, which is how text is cut, but the model may have joined them otherwise.
-        # (At the end of an answer an unfinished character is not reported at all.)
+        # all bytes, and bytes that no character came of with what follows them, which after a
+        # character's first byte may be whole pieces. Which tokens those before the item's own were
+        # is told by their bytes: the longest that make them, as text is cut. The model may have
+        # joined a broken or byte-level character otherwise. (At the end of an answer an unfinished
+        # character is not reported at all.)
         num_before = max(0, len(item["bytes"]) - len(self.header.streamed[item["id"]]))
         return self.header.rows_of(bytes(item["bytes"][:num_before]))
 
