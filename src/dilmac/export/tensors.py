@@ -71,7 +71,7 @@ class Weights:
         import torch
 
         head, embedding = (self._file_of[name].get_tensor(name) for name in (HEAD, EMBEDDING))
-        return torch.equal(head, embedding)
+        return bool(torch.equal(head, embedding))
 
 
 def plan_tensors(
