@@ -90,12 +90,14 @@ def test_ids_of_a_character_in_bytes_are_all_given_out(
 
 
 def test_stray_bytes_before_a_piece_are_given_out(llama: LlamaCpp, tokenizer: Tokenizer) -> None:
-    stray = [llama.byte_ids[0xE2], llama.byte_ids[0x96]]
+    stray = [llama.header.row_of[byte] for byte in (b"\xe2", b"\x96")]
     for piece in ("a", "ç", " ve"):
         (row,) = tokenizer.encode(piece)
         item = {"id": row, "bytes": [0xE2, 0x96, *piece.encode()]}
         assert llama._withheld(item) == stray
         assert llama._withheld({"id": row, "bytes": list(piece.encode())}) == []
+    (letter,) = tokenizer.encode("a")  # held back behind a first byte, as if it belonged to it
+    assert llama._withheld({"id": letter, "bytes": [0xF0, *b"aa"]})[1:] == [letter]
     control = {"id": tokenizer.control_id("<|im_end|>"), "bytes": []}
     assert llama._withheld(control) == []
 

@@ -18,8 +18,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from dilmac.core import DilmacError, InputError, ParityError, open_artifact
 from dilmac.export import GgufConfig, export_gguf
 from dilmac.export.fuzz import fuzz_strings
-from dilmac.export.gguf import _interleaved, storage_of
 from dilmac.export.parity import Agreement
+from dilmac.export.tensors import interleaved, storage_of
 from dilmac.tokenizer import copy_tokenizer
 
 Make = Callable[..., Path]
@@ -133,9 +133,7 @@ def test_a_failed_proof_leaves_no_artifact(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fault put into the writer itself: rotary rows in transformers' order."""
-    monkeypatch.setattr(
-        "dilmac.export.gguf._interleaved", lambda _target, tensor, _settings: tensor
-    )
+    monkeypatch.setattr("dilmac.export.gguf.interleaved", lambda _target, tensor, _settings: tensor)
     with pytest.raises(ParityError, match="log-probabilities differ"):
         export_gguf(config_of(make(), type="f32"))
     assert not (tmp_path / "out").exists()
@@ -175,7 +173,7 @@ def test_an_error_that_rounding_does_not_explain_fails(
 ) -> None:
     """The file gets other weights than the model: the proof must not excuse that."""
     folder = make()
-    monkeypatch.setattr("dilmac.export.gguf._interleaved", lambda _, tensor, __: tensor)
+    monkeypatch.setattr("dilmac.export.gguf.interleaved", lambda _, tensor, __: tensor)
     with pytest.raises(ParityError, match="log-probabilities differ"):
         export_gguf(config_of(folder))
     assert not (tmp_path / "out").exists()
@@ -190,7 +188,7 @@ def test_a_difference_that_is_no_number_counts_as_the_largest() -> None:
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"hidden_act": "gelu"}, "activation 'gelu'"),
+        ({"hidden_act": "gelu"}, "hidden_act 'gelu'"),
         ({"rope_parameters": None, "rope_scaling": {"type": "dynamic", "factor": 2}}, "'dynamic'"),
         ({"architectures": None}, r"\(none\) cannot be written"),
         ({"vocab_size": 1000}, "the model has 1000 rows, the tokenizer 1024"),
@@ -233,8 +231,8 @@ def test_interleaving_moves_rows_within_their_head(heads: int, half: int, column
     rows = heads * 2 * half
     tensor = np.arange(rows * columns, dtype=np.float32).reshape(rows, columns)
     settings = {"num_attention_heads": heads}
-    moved = _interleaved("blk.0.attn_q.weight", tensor, settings)
-    bias = _interleaved("blk.0.attn_q.bias", tensor[:, 0].copy(), settings)
+    moved = interleaved("blk.0.attn_q.weight", tensor, settings)
+    bias = interleaved("blk.0.attn_q.bias", tensor[:, 0].copy(), settings)
     for head in range(heads):
         ours = tensor[head * 2 * half : (head + 1) * 2 * half]
         theirs = moved[head * 2 * half : (head + 1) * 2 * half]

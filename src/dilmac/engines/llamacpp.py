@@ -10,15 +10,15 @@ import json
 import queue
 import secrets
 import threading
+import unicodedata
 import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-import gguf
 import xllamacpp
 
 from dilmac.core import DilmacError, InputError, num_cpus
+from dilmac.engines.gguf_header import read_header
 from dilmac.engines.interface import EngineSpec, FinishReason, Sampling, Token
 from dilmac.tokenizer import SPACE_MARK
 
@@ -31,18 +31,8 @@ class LlamaCpp:
     """A GGUF file run by llama.cpp on the CPU (or the GPU, if xllamacpp was built for it)."""
 
     def __init__(self, spec: EngineSpec):
-        header = _read_header(spec.model)
-        if header["model"] != "llama":
-            raise InputError(
-                f"the GGUF's tokenizer is {header['model']!r}; only 'llama' can be run",
-                where=spec.model,
-            )
-        self.byte_ids: dict[int, int] = header["byte_ids"]
-        self.num_bytes: list[int] = header["num_bytes"]
-        self.control: dict[str, int] = header["control"]
-        self.num_rows = header["num_rows"]
-        self.plain_id: int = header["plain_id"]
-        self.context = min(spec.context or MAX_DEFAULT_CONTEXT, header["context"])
+        self.header = read_header(spec.model)
+        self.context = min(spec.context or MAX_DEFAULT_CONTEXT, self.header.context)
         self.key = secrets.token_hex(32)
         self.server = xllamacpp.Server(self._parameters(spec))
 
@@ -68,7 +58,11 @@ class LlamaCpp:
         return parameters
 
     def facts(self) -> dict[str, Any]:
-        return {"context": self.context, "vocab_size": self.num_rows, "control": self.control}
+        return {
+            "context": self.context,
+            "vocab_size": self.header.num_rows,
+            "control": self.header.control,
+        }
 
     def generate(
         self, prompt: list[int], sampling: Sampling, is_cancelled: Callable[[], bool]
@@ -90,6 +84,7 @@ class LlamaCpp:
             "n_probs": 1,
             "stream": True,
             "cache_prompt": True,
+            "logit_bias": [[row, False] for row in self.header.suppressed],  # false: never
         }
         chunks: queue.Queue[dict[str, Any] | None] = queue.Queue()
 
@@ -133,29 +128,39 @@ class LlamaCpp:
         yield "cancelled" if is_cancelled() else reason
 
     def _withheld(self, item: dict[str, Any]) -> list[int]:
-        # llama.cpp streams whole characters: of one in byte tokens it reports the last id with
-        # all bytes, and bytes that no character came of with the piece after them. In a
-        # SentencePiece vocabulary those before the item's own can only be byte tokens. (At the
-        # end of an answer an unfinished character is not reported at all.)
-        num_before = max(0, len(item["bytes"]) - self.num_bytes[item["id"]])
-        return [self.byte_ids[value] for value in item["bytes"][:num_before]]
+        # llama.cpp streams whole characters: of one in several tokens it reports the last id with
+        # all bytes, and bytes that no character came of with what follows them, which after a
+        # character's first byte may be whole pieces. Which tokens those before the item's own were
+        # is told by their bytes: the longest that make them, as text is cut. The model may have
+        # joined a broken or byte-level character otherwise. (At the end of an answer an unfinished
+        # character is not reported at all.)
+        num_before = max(0, len(item["bytes"]) - len(self.header.streamed[item["id"]]))
+        return self.header.rows_of(bytes(item["bytes"][:num_before]))
 
     def tokenize(self, texts: list[str]) -> list[list[int]]:
         return [self._content_ids(text) for text in texts]
 
     def _content_ids(self, text: str) -> list[int]:
+        if self.header.is_byte_level:
+            return self._encode(unicodedata.normalize("NFC", text))  # as Qwen's tokenizer.json
         # U+2581 gets its three bytes, as in `Tokenizer.encode`; llama.cpp takes it for a space.
-        asked = {"add_special": False, "parse_special": False}
-        mark = [self.byte_ids[value] for value in SPACE_MARK.encode()]
+        mark = self.header.rows_of(SPACE_MARK.encode())
         ids: list[int] = []
         for place, part in enumerate(text.split(SPACE_MARK)):
             ids += mark if place else []
-            ids += self._post("/tokenize", {"content": part, **asked})["tokens"] if part else []
+            ids += self._encode(part)
+        return ids
+
+    def _encode(self, text: str) -> list[int]:
+        if not text:
+            return []
+        body = {"content": text, "add_special": False, "parse_special": False}
+        ids: list[int] = self._post("/tokenize", body)["tokens"]
         return ids
 
     def detokenize(self, ids: list[int]) -> str:
-        if ids and not 0 <= min(ids) <= max(ids) < self.num_rows:
-            raise InputError(f"an id outside the vocabulary of {self.num_rows}")
+        if ids and not 0 <= min(ids) <= max(ids) < self.header.num_rows:
+            raise InputError(f"an id outside the vocabulary of {self.header.num_rows}")
         return str(self._post("/detokenize", {"tokens": ids})["content"])
 
     def score(self, ids: list[int], top: int) -> list[list[tuple[int, float]]]:
@@ -171,7 +176,7 @@ class LlamaCpp:
                 "cache_prompt": True,
                 # Probabilities are those before sampling. What is sampled is pinned to a plain
                 # piece, because for a token that is part of a character the server gives none.
-                "logit_bias": [[self.plain_id, PIN]],
+                "logit_bias": [[self.header.plain_id, PIN]],
             }
             answer = self.server.handle_completions(request)
             if "error" in answer:
@@ -194,55 +199,3 @@ class LlamaCpp:
         with urllib.request.urlopen(request, timeout=HTTP_SECONDS) as response:  # noqa: S310
             answer: dict[str, Any] = json.load(response)
         return answer
-
-
-def _read_header(path: Path) -> dict[str, Any]:
-    """Tokenizer kind, control and byte tokens, rows and context of a GGUF.
-
-    Raises:
-        InputError: the file is no GGUF, or is cut off.
-    """
-    if not path.is_file():
-        raise InputError("no such file", where=path)
-    try:
-        reader = gguf.GGUFReader(path)
-        architecture = str(reader.fields["general.architecture"].contents())
-        tokens = reader.fields["tokenizer.ggml.tokens"].contents()
-        types = reader.fields["tokenizer.ggml.token_type"].contents()
-        control = {
-            token: row
-            for row, (token, kind) in enumerate(zip(tokens, types, strict=True))
-            if kind == gguf.TokenType.CONTROL
-        }
-        byte_ids = {
-            int(token[3:5], 16): row
-            for row, token in enumerate(tokens)
-            if len(token) == 6 and token.startswith("<0x")
-        }
-        return {
-            "model": str(reader.fields["tokenizer.ggml.model"].contents()),
-            "context": int(reader.fields[f"{architecture}.context_length"].contents()),
-            "num_rows": len(tokens),
-            "plain_id": next(row for row, token in enumerate(tokens) if token in ("a", "e", "i")),
-            "control": control,
-            "byte_ids": byte_ids,
-            "num_bytes": list(map(_num_streamed_bytes, tokens, types)),
-        }
-    except (ValueError, KeyError, IndexError, OSError, OverflowError, StopIteration) as error:
-        raise InputError(
-            f"no readable GGUF ({type(error).__name__}: {error})",
-            where=path,
-            mend="export it again",
-        ) from error
-
-
-def _num_streamed_bytes(token: str, kind: int) -> int:
-    """How many bytes llama.cpp writes for a token by itself."""
-    match kind:
-        case gguf.TokenType.NORMAL:
-            return len(token.replace(SPACE_MARK, " ").encode())
-        case gguf.TokenType.USER_DEFINED:
-            return len(token.encode())
-        case gguf.TokenType.BYTE:
-            return 1
-    return 0  # control tokens and unused rows

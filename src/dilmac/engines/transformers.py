@@ -32,6 +32,10 @@ class Transformers:
         self.tokenizer = Tokenizer(spec.model)
         self.num_rows = int(self.model.get_input_embeddings().num_embeddings)
         self.tokenizer.require_fit(self.num_rows)
+        told = {*(self.model.generation_config.suppress_tokens or [])}
+        # Never sampled: rows that a transplant silenced, and those that are no tokens.
+        rows = range(self.num_rows)
+        self.suppressed = [row for row in rows if row in told or row >= len(self.tokenizer)]
         trained = int(self.model.config.max_position_embeddings)
         self.context = min(spec.context or trained, trained)
         self._one_at_a_time = threading.Lock()
@@ -63,10 +67,12 @@ class Transformers:
                 return
             logits = self.model(input_ids=ids, past_key_values=cache, use_cache=True).logits[:, -1]
             logits = logits.float()
+            open_to_choice = logits.clone()
+            open_to_choice[:, self.suppressed] = -torch.inf
             if sampling.temperature == 0:
-                choice = logits.argmax(-1, keepdim=True)
+                choice = open_to_choice.argmax(-1, keepdim=True)
             else:
-                shares = torch.softmax(warpers(ids, logits), dim=-1)
+                shares = torch.softmax(warpers(ids, open_to_choice), dim=-1)
                 choice = torch.multinomial(shares, 1, generator=chooser)
             token = int(choice)
             if token in sampling.stop_ids:

@@ -9,13 +9,13 @@ from pydantic import Field
 
 from dilmac.core import StageConfig
 
-GgufType = Literal["f32", "f16", "q8_0"]
+GgufType = Literal["f32", "f16", "bf16", "q8_0"]
 
 
 class GgufConfig(StageConfig):
     """Write a model as one GGUF file for llama.cpp and everything built on it."""
 
-    model: Path = Field(description="model folder of a Llama with a tokenizer dilmac trained")
+    model: Path = Field(description="model folder (Llama, Mistral, Qwen2, Qwen3 or Qwen3-MoE)")
     type: GgufType = Field("f16", description="how matrices are stored")
     text: tuple[str, ...] = Field(
         (), description="real text for the parity proof; the bundled sample by default"

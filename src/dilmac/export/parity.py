@@ -18,20 +18,29 @@ from dilmac.core import Figures, InputError, ParityError, Steps, bundled_prose, 
 from dilmac.engines import Engine, EngineSpec
 from dilmac.export.config import GgufConfig
 from dilmac.export.fuzz import fuzz_strings
-from dilmac.export.rounding import rounding_difference
+from dilmac.export.rounding import rounding_differences
 from dilmac.models import load_model
 from dilmac.tokenizer import Tokenizer
 
 TOP = 64  # tokens of each position that are compared
 # Largest difference of a log-probability [nats], with keys and values in f32 on both sides. Seen
-# on the `quick` shape over 2,000 positions x 64 tokens: f32 0.000015, f16 0.0125. For q8_0 there
-# is no bound to hold (seen: 0.10); its agreement is reported.
-BOUNDS: dict[str, float | None] = {"f32": 0.001, "f16": 0.05, "q8_0": None}
-# Where f16 exceeds its bound, the source itself is rounded to f16 and compared with itself: a model
-# with large weights moves further by that alone. The runtime rounds at other places, so as far
-# again is allowed.
+# on the `quick` shape over 2,000 positions x 64 tokens: f32 0.000015, f16 0.0125. bf16
+# has three bits less than f16, so 8 times its bound (seen on 2 random layers, 64 wide: f16
+# 0.006, bf16 0.04). For q8_0 there is no bound to hold (seen: 0.10); its agreement is reported.
+BOUNDS: dict[str, float | None] = {"f32": 0.001, "f16": 0.05, "bf16": 0.4, "q8_0": None}
+HALVES = {"f16": "float16", "bf16": "bfloat16"}  # their names in torch
+# Where f16 or bf16 exceeds its bound, the source itself is rounded and compared with itself: a
+# model with large weights moves further by that alone. The runtime rounds at other places, so as
+# far again is allowed.
 ROUNDING_FACTOR = 2.0
-MAX_BOUND = 0.5
+MAX_BOUND = {"f16": 0.5, "bf16": 2.0}
+# A rounding that makes a router choose another expert moves a position by all that the expert
+# does, and no two runtimes round alike. So of a model with experts the bound is what rounding does
+# to 95 % of the positions; beyond it may be twice as many as rounding alone brings there, at least
+# 1 % and at most 10 %. (Random weights, 4 experts, f16: 0.4 at 2 of 500 positions, 0.0008 on
+# average; the same in f32: 0.000007.)
+QUANTILE_WITH_EXPERTS = 0.95
+MIN_SHARE_BEYOND, MAX_SHARE_BEYOND = 0.01, 0.10
 
 
 @dataclass
@@ -40,28 +49,33 @@ class Agreement:
 
     bound: float | None
     length: int = 256  # of the rows that were compared [tokens]
-    positions: int = 0
+    differences: list[float] = field(default_factory=list, repr=False)  # largest of each position
     same_best: int = 0
     other_best: list[float] = field(default_factory=list, repr=False)  # the source's margin there
-    rounding: float | None = None  # what f16 alone changes, where that had to be known
-    largest: float = 0.0
+    rounding: float | None = None  # what the type alone changes, where that had to be known
+    num_allowed: int = 0  # positions that may be beyond the bound
     total: float = field(default=0.0, repr=False)
     compared: int = 0
 
     def add(self, source: Any, theirs: list[tuple[int, float]]) -> None:
         """One position: the source's log-probabilities `[vocab]`, and the other runtime's top."""
         margin, best = _margin(source)
-        self.positions += 1
         self.same_best += theirs[0][0] == best
         if theirs[0][0] != best:
             self.other_best.append(margin)
-        for token, logprob in theirs:
-            difference = abs(float(source[token]) - logprob)
-            if math.isnan(difference):
-                difference = math.inf
-            self.largest = max(self.largest, difference)
-            self.total += difference
-            self.compared += 1
+        found = [abs(float(source[token]) - logprob) for token, logprob in theirs]
+        found = [math.inf if math.isnan(difference) else difference for difference in found]
+        self.differences.append(max(found))
+        self.total += sum(found)
+        self.compared += len(found)
+
+    @property
+    def positions(self) -> int:
+        return len(self.differences)
+
+    @property
+    def largest(self) -> float:
+        return max(self.differences, default=0.0)
 
     @property
     def wrong_best(self) -> int:
@@ -70,12 +84,39 @@ class Agreement:
         return sum(margin > 2 * bound for margin in self.other_best)
 
     @property
+    def num_beyond(self) -> int:
+        """Positions that are further off than the bound."""
+        bound = math.inf if self.bound is None else self.bound
+        return sum(difference > bound for difference in self.differences)
+
+    @property
     def holds(self) -> bool:
-        """Whether everything is within the bound."""
-        return self.bound is None or (self.largest <= self.bound and not self.wrong_best)
+        """Whether everything is within the bound, but for what is allowed beyond it."""
+        if self.bound is None:
+            return True
+        is_finite = math.isfinite(self.largest)
+        return is_finite and max(self.num_beyond, self.wrong_best) <= self.num_allowed
+
+    def allow_rounding(self, rounding: list[float], max_bound: float, *, has_experts: bool) -> None:
+        """Widen the bound by what rounding alone does to the source, `[positions]`."""
+        self.rounding = max(rounding) if all(map(math.isfinite, rounding)) else math.inf
+        if self.bound is None or math.isinf(self.rounding):
+            return
+        quantile = QUANTILE_WITH_EXPERTS if has_experts else 1.0
+        usual = sorted(rounding)[math.ceil(quantile * len(rounding)) - 1]
+        self.bound = min(max_bound, max(self.bound, ROUNDING_FACTOR * usual))
+        if has_experts:
+            beyond = sum(difference > self.bound for difference in rounding)
+            share = ROUNDING_FACTOR * beyond / len(rounding)
+            share = min(MAX_SHARE_BEYOND, max(MIN_SHARE_BEYOND, share))
+            self.num_allowed = math.ceil(share * self.positions)
 
     def figures(self) -> Figures:
-        known = {} if self.rounding is None else {"rounding_alone": round(self.rounding, 6)}
+        known: Figures = {}
+        if self.rounding is not None:
+            known["rounding_alone"] = round(self.rounding, 6)
+        if self.num_allowed:
+            known |= {"beyond_bound": self.num_beyond, "may_be_beyond_bound": self.num_allowed}
         return known | {
             "positions": self.positions,
             "tokens_per_position": TOP,
@@ -99,16 +140,20 @@ def prove(config: GgufConfig, gguf_file: Path) -> Figures:
         ParityError: an id differs, a text does not round-trip, or a log-probability is further
             off than the type's bound, and than rounding explains.
     """
+    import torch
+
     lines = _real_lines(config)
     tokenizer = Tokenizer(config.model)
     with Engine(EngineSpec(kind="llamacpp", model=gguf_file, exact=True)) as engine:
         ids = prove_ids(tokenizer, engine, lines[: config.num_lines], config)
         scores = _compare_scores(config, tokenizer, engine, lines)
-    if config.type == "f16" and scores.bound is not None and not scores.holds:
+    if config.type in HALVES and not scores.holds:
         rows = _rows(config, tokenizer, lines, scores.length)
-        scores.rounding = rounding_difference(load_model(config.model), rows, TOP)
-        if math.isfinite(scores.rounding):
-            scores.bound = min(MAX_BOUND, max(scores.bound, ROUNDING_FACTOR * scores.rounding))
+        dtype = getattr(torch, HALVES[config.type])
+        model = load_model(config.model)
+        has_experts = bool(getattr(model.config, "num_experts", 0))
+        rounding = rounding_differences(model, rows, TOP, dtype)
+        scores.allow_rounding(rounding, MAX_BOUND[config.type], has_experts=has_experts)
     if not scores.holds:
         raise ParityError(
             f"log-probabilities differ by up to {scores.largest:.4f} (bound {scores.bound:.4f}), "
@@ -148,7 +193,7 @@ def prove_ids(
                     raise ParityError(
                         f"llama.cpp reads {text!r} as {theirs}, transformers as {ours}"
                     )
-                if tokenizer.decode(ours) != text:
+                if tokenizer.decode(ours) != tokenizer.normalized(text):
                     raise ParityError(f"{text!r} does not come back from its ids")
             steps.advance(len(batch))
     return {"lines": len(lines), "fuzz_strings": config.num_fuzz, "different": 0, "lossy": 0}

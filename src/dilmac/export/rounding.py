@@ -1,16 +1,23 @@
-"""What f16 alone does to a model: its weights and the inputs of its products, rounded."""
+"""What f16 or bf16 alone does to a model: its weights and the inputs of its products, rounded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from dilmac.export.tensors import ROUTER
+
+if TYPE_CHECKING:
+    import torch
 
 
-def rounding_difference(model: Any, rows: Iterable[list[int]], top: int) -> float:
-    """The largest change of a log-probability among the `top` of each position [nats].
+def rounding_differences(
+    model: Any, rows: Iterable[list[int]], top: int, dtype: torch.dtype
+) -> list[float]:
+    """The largest change of a log-probability among the `top` of each position, [positions] nats.
 
-    `model` is rounded in place; the runtime multiplies f16 weights with f16 activations, and sums
-    in f32.
+    `model` is rounded in place; the runtime multiplies weights of `dtype` with activations of
+    `dtype`, and sums in f32.
     """
     import torch
 
@@ -20,11 +27,11 @@ def rounding_difference(model: Any, rows: Iterable[list[int]], top: int) -> floa
     with torch.inference_mode():
         for ids in batches:
             before.append(_logprobs(model, ids).topk(top, -1))
-        _round(model)
-        largest = 0.0
+        _round(model, dtype)
+        largest: list[float] = []
         for ids, (values, tokens) in zip(batches, before, strict=True):
             after = _logprobs(model, ids).gather(-1, tokens)
-            largest = max(largest, float((after - values).abs().max()))
+            largest += (after - values).abs().amax(-1).tolist()
     return largest
 
 
@@ -32,12 +39,16 @@ def _logprobs(model: Any, ids: Any) -> Any:
     return model(input_ids=ids, use_cache=False).logits[0].float().log_softmax(-1)
 
 
-def _round(model: Any) -> None:
+def _round(model: Any, dtype: torch.dtype) -> None:
     import torch
 
-    for parameter in model.parameters():
-        if parameter.ndim > 1:  # vectors stay f32 in the file
-            parameter.copy_(parameter.half().float())
+    for name, parameter in model.named_parameters():
+        if parameter.ndim > 1 and not name.endswith(ROUTER):  # vectors and routers stay f32
+            parameter.copy_(parameter.to(dtype).float())
     for module in model.modules():
-        if isinstance(module, torch.nn.Linear):
-            module.register_forward_pre_hook(lambda _, inputs: (inputs[0].half().float(),))
+        # Experts are one module with the matrices of all, [experts, out, in].
+        experts = any(parameter.ndim == 3 for parameter in module.parameters(recurse=False))
+        if isinstance(module, torch.nn.Linear) or experts:
+            module.register_forward_pre_hook(
+                lambda _, inputs: (inputs[0].to(dtype).float(), *inputs[1:])
+            )

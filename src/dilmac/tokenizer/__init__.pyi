@@ -12,6 +12,8 @@ from .adapter.roles import PADDING as PADDING
 from .adapter.roles import START_OF_DOCUMENT as START_OF_DOCUMENT
 from .adapter.roles import counterpart as counterpart
 from .adapter.side import Side as Side
+from .canonical import byte_of_symbol as byte_of_symbol
+from .canonical import is_byte_level as is_byte_level
 from .chat import CHAT_TEMPLATE as CHAT_TEMPLATE
 from .chat import EncodedChat as EncodedChat
 from .chat import Message as Message

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -152,7 +153,8 @@ class Tokenizer:
             )
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text; decoding them gives the text back, every character of it.
+        """Ids of a text; decoding them gives the text back, every character of it (see
+        `normalized`).
 
         Raises:
             InputError: a lone surrogate is in it, which is no character.
@@ -174,6 +176,15 @@ class Tokenizer:
             require_characters(text)
             raise
         return ids
+
+    def normalized(self, text: str) -> str:
+        """The text that comes back of a text's ids: its NFC where the tokenizer composes
+        characters, as Qwen's does, and else the text itself."""
+        return unicodedata.normalize("NFC", text) if self._composes else text
+
+    @cached_property
+    def _composes(self) -> bool:
+        return isinstance(self._fast.normalizer, tokenizers.normalizers.NFC)
 
     def decode(self, ids: Iterable[int], *, keep_control: bool = False) -> str:
         """Text of ids; control tokens are left out unless `keep_control`.
