@@ -5,7 +5,6 @@ from dilmac.core.artifact import (
     Artifact,
     Build,
     Figures,
-    InputRecord,
     building,
     input_record,
     open_artifact,
@@ -38,6 +37,7 @@ from dilmac.core.files import (
     Line,
     expand_inputs,
     file_format,
+    read_json,
     read_lines,
     read_table,
     remove_whole,
@@ -48,6 +48,7 @@ from dilmac.core.files import (
 from dilmac.core.machine import machine, num_cpus, versions
 from dilmac.core.pages import Page, figure_html
 from dilmac.core.progress import Events, Steps, console, read_events, say
+from dilmac.core.records import InputRecord
 from dilmac.core.shards import SPLITS, ShardWriter, count_text_bytes, read_documents, read_texts
 from dilmac.core.split import Part, part_of, place_of
 from dilmac.core.texts import read_measured_texts, read_records
@@ -101,6 +102,7 @@ __all__ = [
     "read_blocks",
     "read_documents",
     "read_events",
+    "read_json",
     "read_lines",
     "read_measured_texts",
     "read_records",

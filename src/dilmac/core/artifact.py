@@ -15,7 +15,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,32 +27,12 @@ from pydantic import BaseModel, ValidationError
 from dilmac.core.config import StageConfig
 from dilmac.core.errors import ArtifactError, InputError, disk_full_explained
 from dilmac.core.files import remove_whole, sha256_of, write_json
-from dilmac.core.machine import machine, num_cpus, versions
+from dilmac.core.machine import machine, versions
 from dilmac.core.progress import say
+from dilmac.core.records import MANIFEST, REQUEST, FileRecord, InputRecord, digest_of, record_files
 
 SCHEMA_VERSION = 1
-MANIFEST = "artifact.json"
-REQUEST = "request.json"
-# Files that hold times of day: not part of an artifact's digest.
-VOLATILE = frozenset({MANIFEST, REQUEST, "events.jsonl", "report.html", "curves.html"})
-VOLATILE_FOLDERS = frozenset({"tensorboard"})
-
 Figures = dict[str, Any]
-
-
-class InputRecord(BaseModel):
-    """An input by its content: two machines with the same bytes have the same record."""
-
-    name: str
-    sha256: str
-    num_bytes: int
-
-
-class FileRecord(BaseModel):
-    """One file of an artifact."""
-
-    num_bytes: int
-    sha256: str
 
 
 class Manifest(BaseModel):
@@ -127,41 +106,6 @@ class Build:
         _sweep(self.out, self.scratch)  # last: until here a killed run goes on with what it has
         self.done = Artifact(self.out, manifest)
         return self.done
-
-
-def record_files(
-    folder: Path,
-    *,
-    without: Collection[str] = (),
-    hashes: Mapping[str, str] | None = None,
-) -> dict[str, FileRecord]:
-    """Size and SHA-256 of every file below `folder` that repeats exactly.
-
-    `without` names files and folders directly in it that are left out; files in `hashes`, by their
-    names in it, are not read.
-    """
-    known = dict(hashes or {})
-    left_out = VOLATILE_FOLDERS.union(without)
-    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
-    kept = {
-        name: path
-        for name, path in found.items()
-        if name.split("/")[0] not in left_out and name not in VOLATILE and path.is_file()
-    }
-    # Hashing lets go of the interpreter: the shards of a large model are hashed side by side.
-    with ThreadPoolExecutor(num_cpus()) as threads:
-        read = {name: path for name, path in kept.items() if name not in known}
-        known |= zip(read, threads.map(sha256_of, read.values()), strict=True)
-    return {
-        name: FileRecord(num_bytes=path.stat().st_size, sha256=known[name])
-        for name, path in kept.items()
-    }
-
-
-def digest_of(files: dict[str, FileRecord]) -> str:
-    """One SHA-256 over the names and contents of an artifact."""
-    lines = "".join(f"{name}\0{record.sha256}\n" for name, record in sorted(files.items()))
-    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def _replace_folder(new: Path, final: Path) -> None:

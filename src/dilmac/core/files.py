@@ -338,6 +338,23 @@ def write_json(path: Path, value: Any) -> None:
         file.write("\n")
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """A file that holds a JSON object; empty where there is none.
+
+    Raises:
+        InputError: it is no JSON object.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"no JSON ({error})", where=path) from error
+    if not isinstance(found, dict):
+        raise InputError("no JSON object", where=path)
+    return found
+
+
 def sha256_of(path: Path) -> str:
     """Hex SHA-256 of a file."""
     with path.open("rb") as file:

@@ -6,13 +6,12 @@ both are switched off explicitly.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import gguf
 
-from dilmac.core import InputError
+from dilmac.core import InputError, read_json
 from dilmac.engines import SUPPRESSED_KEY
 from dilmac.export.byte_level import PRE, read_byte_level
 from dilmac.tokenizer import (
@@ -109,7 +108,7 @@ def _template(folder: Path) -> str | None:
     path = folder / "chat_template.jinja"
     if path.is_file():
         return path.read_text(encoding="utf-8")
-    stated = _json_object(folder / "tokenizer_config.json").get("chat_template")
+    stated = read_json(folder / "tokenizer_config.json").get("chat_template")
     return stated if isinstance(stated, str) else None
 
 
@@ -142,27 +141,10 @@ def add_suppressed(writer: gguf.GGUFWriter, folder: Path, num_rows: int) -> None
         InputError: `suppress_tokens` of generation_config.json are no rows of the model.
     """
     path = folder / "generation_config.json"
-    rows = _json_object(path).get("suppress_tokens") or []
+    rows = read_json(path).get("suppress_tokens") or []
     if not isinstance(rows, list) or not all(
         isinstance(row, int) and 0 <= row < num_rows for row in rows
     ):
         raise InputError(f"suppress_tokens are no ids below {num_rows}", where=path)
     if rows:
         writer.add_array(SUPPRESSED_KEY, rows)
-
-
-def _json_object(path: Path) -> dict[str, object]:
-    """A JSON file of the folder; empty where there is none.
-
-    Raises:
-        InputError: it is no JSON object.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"no JSON ({error})", where=path) from error
-    if not isinstance(found, dict):
-        raise InputError("no JSON object", where=path)
-    return found

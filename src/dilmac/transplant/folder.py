@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from dilmac.core import InputError, write_json
+from dilmac.core import InputError, read_json, write_json
 from dilmac.tokenizer import copy_tokenizer
 from dilmac.transplant.architectures import (
     IdMap,
-    Settings,
     ids_named,
     text_section,
     with_ids,
@@ -22,23 +20,6 @@ CONFIG, GENERATION = "config.json", "generation_config.json"
 GENERATION_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 # Of the old model: how pictures become tensors, and its papers.
 COPIED = ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json")
-
-
-def read_settings(path: Path) -> Settings:
-    """A config as JSON; empty where there is none.
-
-    Raises:
-        InputError: it is no JSON object.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"no JSON ({error})", where=path) from error
-    if not isinstance(found, dict):
-        raise InputError("no JSON object", where=path)
-    return found
 
 
 def write_folder(
@@ -52,10 +33,10 @@ def write_folder(
     silent: list[int],
 ) -> None:
     """Write everything but the weights; `silent` are new ids that generation must not give."""
-    settings = read_settings(source / CONFIG)
+    settings = read_json(source / CONFIG)
     changed = with_ids(with_vocabulary(settings, num_rows, is_tied=is_tied), new_id)
     write_json(folder / CONFIG, changed)
-    generation = with_ids(read_settings(source / GENERATION), new_id)
+    generation = with_ids(read_json(source / GENERATION), new_id)
     if not generation:  # transformers takes them from here only where there is no such file
         section = text_section(changed)
         named = {key: section.get(key, changed.get(key)) for key in GENERATION_IDS}
@@ -80,8 +61,8 @@ def require_ids(source: Path, ids: Mapping[int, int], names: Mapping[int, str]) 
     Raises:
         InputError: none of the model's ends has a counterpart.
     """
-    settings = read_settings(source / CONFIG)
-    named = [*ids_named(settings), *ids_named(read_settings(source / GENERATION))]
+    settings = read_json(source / CONFIG)
+    named = [*ids_named(settings), *ids_named(read_json(source / GENERATION))]
     ends = [row for key, row in named if key == "eos_token_id"]
     if ends and not any(row in ids for row in ends):
         shown = ", ".join(names.get(row, str(row)) for row in dict.fromkeys(ends))

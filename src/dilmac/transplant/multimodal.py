@@ -11,9 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dilmac.core import InputError, MissingDependencyError
+from dilmac.core import InputError, MissingDependencyError, read_json
 from dilmac.tokenizer import IM_END, IM_START, Tokenizer
-from dilmac.transplant.folder import CONFIG, read_settings
+from dilmac.transplant.folder import CONFIG
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,7 @@ class MultimodalAdapter:
         """
         self.folder = folder
         self.tokenizer = Tokenizer(folder)
-        settings = read_settings(folder / CONFIG)
+        settings = read_json(folder / CONFIG)
         if "vision_config" not in settings:
             raise InputError("is no vision model", where=folder)
         self.merge = int(settings["vision_config"].get("spatial_merge_size", 2))
