@@ -9,7 +9,13 @@ from transformers import LlamaForCausalLM
 
 from dilmac.models import PRESETS
 from dilmac.training.choices import OptimizerName
-from dilmac.training.optimize import MUON_MOMENTUM, Optimizers, parameter_groups, trainable
+from dilmac.training.optimize import (
+    MUON_MOMENTUM,
+    Optimizers,
+    PlainMuon,
+    parameter_groups,
+    trainable,
+)
 
 NAMES: list[OptimizerName] = ["adamw", "muon"]
 
@@ -116,3 +122,33 @@ def test_muons_momentum_is_the_mean_of_gradients() -> None:
         by.zero_grad()
         mean = MUON_MOMENTUM * mean + (1 - MUON_MOMENTUM) * gradient
     torch.testing.assert_close(by.state_of(matrix)["momentum_buffer"], mean)
+
+
+@pytest.mark.parametrize("shape", [(48, 96), (96, 48), (64, 64)])
+def test_our_muon_is_torchs(shape: tuple[int, int]) -> None:
+    """In bf16 to the last bit but one, in fp32 closer to what both mean."""
+    torch.manual_seed(1)
+    start, gradients = torch.randn(shape), torch.randn(3, *shape)
+    moved = {}
+    for name in ("torch", "bf16", "fp32"):
+        parameter = nn.Parameter(start.clone())
+        if name == "torch":
+            by: torch.optim.Optimizer = torch.optim.Muon(
+                [parameter],
+                lr=0.0,
+                weight_decay=0.1,
+                momentum=MUON_MOMENTUM,
+                nesterov=True,
+                adjust_lr_fn="match_rms_adamw",
+            )
+        else:
+            dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[name]
+            by = PlainMuon([parameter], 0.1, dtype)
+        by.param_groups[0]["lr"] = 0.02
+        for gradient in gradients:
+            parameter.grad = gradient.clone()
+            by.step()
+        moved[name] = parameter.detach() - start
+    torch.testing.assert_close(moved["bf16"], moved["torch"], rtol=0, atol=1e-6)
+    scale = float(moved["torch"].norm())
+    assert float((moved["fp32"] - moved["torch"]).norm()) < 0.03 * scale

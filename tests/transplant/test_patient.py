@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import torch
 from small_models import change_config, make_model, run
 from test_heal import EMBEDDING, HEAD, config_of, tensors
 
-from dilmac.core import bundled_prose, open_artifact
+from dilmac.core import InputError, bundled_prose, open_artifact
 from dilmac.tokenizer import Tokenizer
 from dilmac.training import Ranks
 from dilmac.transplant import heal
@@ -53,6 +55,10 @@ def test_what_is_frozen_is_kept_as_the_file_has_it_where_products_are_in_bf16(
         torch.bfloat16 if precision == "bf16" and dtype == torch.bfloat16 else torch.float32
     }
     assert {p.dtype for p in whole.parameters() if p.requires_grad} == {torch.float32}
+    # Saved in fp32, what was trained in fp32 is not rounded.
+    assert {p.dtype for p in patient.finish(whole).parameters()} == {torch.float32}
+    in_bf16 = config.model_copy(update={"save_precision": "bf16"})
+    patient, whole = opened(in_bf16)
     assert {p.dtype for p in patient.finish(whole).parameters()} == frozen
 
 
@@ -156,9 +162,40 @@ def test_a_window_is_2048_tokens_at_most_unless_more_are_asked_for(
     source = make_model(tmp_path / "source", byte_level)
     change_config(source, max_position_embeddings=40_960)
     for given, expected in ((None, USUAL_CONTEXT), (128, 128)):
-        config = config_of(source, sample_corpus, tmp_path / "out", context=given)
+        config = config_of(
+            source, sample_corpus, tmp_path / "out", context=given, batch_tokens=4096
+        )
         folder = tmp_path / f"run-{given}"
         folder.mkdir()
         with Ranks("ddp") as ranks:
             run = prepare_healing(config, Patient(config, None), ranks, folder)
         assert run.windows.context == expected
+
+
+def test_f16_is_not_rounded_to_bf16(
+    tmp_path: Path, byte_level: Path, byte_level_extended: Path, sample_corpus: Path
+) -> None:
+    source = make_model(tmp_path / "source", byte_level, dtype=torch.float16)
+    model = run(tmp_path / "graft", source, byte_level_extended).path
+    _, whole = opened(config_of(model, sample_corpus, tmp_path / "out", precision="bf16"))
+    assert {p.dtype for p in whole.parameters()} == {torch.float32}
+
+
+def test_a_model_with_eyes_is_refused(
+    tmp_path: Path, byte_level: Path, sample_corpus: Path
+) -> None:
+    source = make_model(tmp_path / "source", byte_level)
+    change_config(source, vision_config={})
+    with pytest.raises(InputError, match="vision model, which is not healed here"):
+        opened(config_of(source, sample_corpus, tmp_path / "out"))
+
+
+def test_nothing_holds_a_finished_model(
+    tmp_path: Path, stored: dict[torch.dtype, Path], sample_corpus: Path
+) -> None:
+    patient, whole = opened(config_of(stored[torch.float32], sample_corpus, tmp_path / "out"))
+    finished = patient.finish(whole)
+    alive = weakref.ref(finished)
+    del whole, finished
+    gc.collect()
+    assert alive() is None

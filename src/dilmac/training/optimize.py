@@ -127,12 +127,15 @@ def orthogonalized(matrix: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     Newton-Schulz of the fifth degree with Jordan's coefficients (2024,
     https://kellerjordan.github.io/posts/muon/), five times, as torch has it.
     """
-    wide = matrix.to(dtype) if matrix.shape[0] <= matrix.shape[1] else matrix.to(dtype).T
+    is_tall = matrix.shape[0] > matrix.shape[1]
+    wide = matrix.to(dtype).T if is_tall else matrix.to(dtype)
     wide = wide / wide.norm().clamp(min=1e-7)
     for _ in range(5):
         gram = wide @ wide.T
-        wide = 3.4445 * wide + (-4.7750 * gram + 2.0315 * gram @ gram) @ wide
-    return (wide if matrix.shape[0] <= matrix.shape[1] else wide.T).to(matrix.dtype)
+        # Sums inside the products, as torch has them: in bf16 another order is another result.
+        update = torch.addmm(gram, gram, gram, beta=-4.7750, alpha=2.0315)
+        wide = torch.addmm(wide, update, wide, beta=3.4445)
+    return (wide.T if is_tall else wide).to(matrix.dtype)
 
 
 def _muon(matrices: list[nn.Parameter], weight_decay: float) -> torch.optim.Optimizer:

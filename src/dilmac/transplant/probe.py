@@ -5,6 +5,7 @@ The loss at step 0 does not rank methods, a probe of 50 steps does (Joshi 2026, 
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -43,7 +44,7 @@ class Probed:
 
 def candidates(config: TransplantConfig) -> list[Registered]:
     """The methods that have what they need."""
-    method_named(config.init if config.init in METHODS else FLOOR)  # which registers all
+    method_named(FLOOR)  # which registers all
     named = [method for method in METHODS.values() if method.name != FLOOR]
     return [m for m in named if all(getattr(config, need) is not None for need in m.needs)]
 
@@ -56,12 +57,19 @@ def probe(config: TransplantConfig, write: Write, folder: Path, texts: Texts) ->
     Raises:
         ConfigError: the corpus has no held-out text to choose by.
     """
+    if config.corpus and not any(config.corpus.glob("heldout-*")):
+        raise ConfigError(
+            "has no held-out text to choose a method by",
+            where=f"--corpus {config.corpus}",
+            mend="build it with --holdout-percent above 0",
+        )
     found = Probed()
     for method in candidates(config):
         say(f"probe: {method.name}, {config.probe_steps} steps")
         first = write(method, folder / "model")
         bits = _trained(config, first, folder, texts)
         shutil.rmtree(folder)
+        gc.collect()  # its model and moments, before there are others
         found.curves[method.name] = bits.curve
         if found.best == method.name:
             found.bits = bits.texts
@@ -86,22 +94,17 @@ def _trained(config: TransplantConfig, first: int | None, folder: Path, texts: T
         patience=None,
         eval_steps=config.probe_steps,
         eval_bytes=EVAL_BYTES,
-        checkpoint_steps=config.probe_steps + 1,
+        checkpoint_steps=config.probe_steps,
+        save_precision="fp32",
         seed=config.seed,
     )
     patient = Patient(healing, first)
     healing.out.mkdir(parents=True)
     with Ranks("ddp") as ranks:
-        run = prepare_healing(healing, patient, ranks, healing.out)
+        run = prepare_healing(healing, patient, ranks, healing.out, num_steps=config.probe_steps)
         with run.memory_explained():
             train(run)
-        events = read_events(healing.out / "events.jsonl")
-        curve = [event["bits_per_byte"] for event in events if event["event"] == "heldout"]
-        if not curve:
-            raise ConfigError(
-                "has no held-out text to choose a method by",
-                where=f"--corpus {config.corpus}",
-                mend="build it with --holdout-percent above 0",
-            )
-        model = patient.finish(run.model)
-        return _Bits(curve, bits_by_kind(model, Tokenizer(healing.model), texts, "after the probe"))
+            model = patient.finish(run.model)
+            bits = bits_by_kind(model, Tokenizer(healing.model), texts, "after the probe")
+    events = read_events(healing.out / "events.jsonl")
+    return _Bits([e["bits_per_byte"] for e in events if e["event"] == "heldout"], bits)

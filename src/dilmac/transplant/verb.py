@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 
 from dilmac.core import (
@@ -101,7 +102,7 @@ class Graft:
 
     def write(self, method: Registered, folder: Path) -> tuple[Figures, dict[str, str]]:
         """Write the whole model folder by one method; its figures, and its shards' SHA-256."""
-        wanted = self._wanted()
+        wanted = replace(self._wanted, notes={}, cache={})
         say(f"transplant: {self.plan.num_rows:,} rows, {len(wanted.rows):,} made by {method.name}")
         checkpoint, layout = self.source.checkpoint, self.source.layout
         tables = {
@@ -141,6 +142,7 @@ class Graft:
         chunks = partial(new_rows, self.plan, made, table, role)
         return Table(checkpoint.tensors[old].dtype, shape, chunks)
 
+    @cached_property
     def _wanted(self) -> Wanted:
         config, target = self.config, Tokenizer(self.folder)
         texts = partial(read_texts, config.corpus, "train") if config.corpus else None

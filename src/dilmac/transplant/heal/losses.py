@@ -70,27 +70,28 @@ class LikelihoodMatching(Matching):
         with self._autocast(input_ids.device):
             hidden = self.student.states(input_ids, mask, positions)
         total = hidden.new_zeros((), dtype=torch.float32)
+        fixed, rows = self.student.tables()
+        head = rows if fixed is None else torch.cat([fixed, rows.to(fixed.dtype)])
         for row in range(len(input_ids)):
             ids = [*input_ids[row].tolist(), *_last(targets[row])]
             with self._autocast(input_ids.device):
                 found = self.teacher.likelihoods(ids)
-            logs = self._logs(hidden[row], targets[row])
+            logs = _logs(hidden[row], targets[row], head)
             spans = [(chunk.source, value) for chunk, value in found]
             total = total + _coins(logs, targets[row], spans)
         return total
 
-    def _logs(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Log-likelihood of each target, `[context]`, a few logits at a time."""
-        fixed, rows = self.student.tables()
-        weights = rows if fixed is None else torch.cat([fixed, rows.to(fixed.dtype)])
-        aims = targets.clamp(min=0)
 
-        def some(states: torch.Tensor, aim: torch.Tensor) -> torch.Tensor:
-            logits = (states.to(weights.dtype) @ weights.t()).float()
-            return logits.log_softmax(-1).gather(-1, aim[:, None])[:, 0]
+def _logs(hidden: torch.Tensor, targets: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
+    """Log-likelihood of each target, `[context]`, a few logits at a time."""
+    aims = targets.clamp(min=0)
 
-        parts = zip(hidden.split(CHUNK_TOKENS), aims.split(CHUNK_TOKENS), strict=True)
-        return torch.cat([checkpoint(some, *part, use_reentrant=False) for part in parts])
+    def some(states: torch.Tensor, aim: torch.Tensor) -> torch.Tensor:
+        logits = (states.to(head.dtype) @ head.t()).float()
+        return logits.log_softmax(-1).gather(-1, aim[:, None])[:, 0]
+
+    parts = zip(hidden.split(CHUNK_TOKENS), aims.split(CHUNK_TOKENS), strict=True)
+    return torch.cat([checkpoint(some, *part, use_reentrant=False) for part in parts])
 
 
 def _last(targets: torch.Tensor) -> list[int]:

@@ -12,9 +12,14 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from dilmac.core import InputError, open_artifact
-from dilmac.models import load_model
+from dilmac.models import load_model, require_model_folder
 from dilmac.tokenizer import Tokenizer
-from dilmac.training import PretrainConfig, TrainedModel, resolve_precision, training_device
+from dilmac.training import (
+    PretrainConfig,
+    TrainedModel,
+    resolve_precision,
+    training_device,
+)
 from dilmac.transplant.heal.config import HealConfig
 from dilmac.transplant.stream import open_checkpoint
 
@@ -32,14 +37,16 @@ class Patient:
         self.first = None if config.train == "all" else first
         self._adapted: PeftModel | None = None
         self._type = torch.float32  # of what is frozen
+        self._hooks: list[Any] = []
 
     def open(self, settings: PretrainConfig, tokenizer: Tokenizer) -> PreTrainedModel:
         """The model with only what is to be trained, in fp32, asking for gradients.
 
         Raises:
-            InputError: it cannot be opened, or bends its logits after the head.
+            InputError: it cannot be opened, has eyes, or bends its logits after the head.
         """
         self._type = self._frozen_type(settings)
+        _require_text_only(self.config.model)
         model = load_model(self.config.model, self._type)
         _require_plain_logits(model, self.config.model)
         tokenizer.require_fit(model.get_input_embeddings().num_embeddings)
@@ -64,7 +71,7 @@ class Patient:
         if self.config.train == "all" or precision != "bf16":
             return torch.float32
         stored = {tensor.dtype for tensor in open_checkpoint(self.config.model).tensors.values()}
-        return torch.float32 if "F32" in stored else torch.bfloat16
+        return torch.bfloat16 if stored == {"BF16"} else torch.float32
 
     def _release_rows(self, model: Any) -> None:
         """Let rows be trained: all, or where new ones stand at the end, those as one parameter."""
@@ -80,7 +87,8 @@ class Patient:
                 model.register_parameter(name, nn.Parameter(rows))
         if self.first is not None:
             # The loss reads the rows themselves; whoever calls the model finds them in its tables.
-            model.register_forward_pre_hook(lambda module, _: self._write_rows(module))
+            write = model.register_forward_pre_hook(lambda module, _: self._write_rows(module))
+            self._hooks.append(write)
 
     def _write_rows(self, model: Any) -> None:
         tables = {
@@ -98,15 +106,24 @@ class Patient:
         return RowsModel(model, dtype, compiled=compiled, first=self.first)
 
     def finish(self, model: Any) -> PreTrainedModel:
-        """The plain model: adapters merged, rows in their tables."""
+        """The plain model: adapters merged, rows in their tables.
+
+        It is in fp32, or where bf16 was frozen and is saved, in that.
+        """
+        kept = torch.float32 if self.config.save_precision == "fp32" else self._type
+        for parameter in model.parameters():
+            if not parameter.requires_grad:
+                parameter.data = parameter.data.to(kept)
         self._write_rows(model)
+        while self._hooks:
+            self._hooks.pop().remove()
         if self._adapted is not None:
-            model = self._adapted.merge_and_unload()
+            model, self._adapted = self._adapted.merge_and_unload(), None
         for name in (NEW_INPUT, NEW_OUTPUT):
             if hasattr(model, name):
                 delattr(model, name)
         for parameter in model.parameters():
-            parameter.data = parameter.data.to(self._type)
+            parameter.data = parameter.data.to(kept)
             parameter.requires_grad_(True)
         healed: PreTrainedModel = model
         return healed
@@ -152,6 +169,15 @@ def first_new_row(config: HealConfig) -> int | None:
         )
     first: int | None = figures.get("first_made_row")
     return first
+
+
+def _require_text_only(folder: Path) -> None:
+    if "vision_config" in require_model_folder(folder):
+        raise InputError(
+            "is a vision model, which is not healed here",
+            where=folder,
+            mend="heal a model of text; a transplanted vision model runs as it is",
+        )
 
 
 def _require_plain_logits(model: Any, where: Path) -> None:

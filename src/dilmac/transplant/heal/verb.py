@@ -76,23 +76,34 @@ def heal(config: HealConfig, *, force: bool = False) -> Artifact:
         with run.memory_explained():
             timings = train(run)
             figures = _saved(run, patient, config) | {"first_made_row": first}
+            corpora = run.config.corpora
+        del run  # its moments, before the models that are measured
         figures |= measure_healing(config, config.model, texts, build.path)
         write_training_curves(build.path)
         write_healing_report(build.path / REPORT, figures)
-        write_model_card(
-            build, figures, how="healed", corpora=run.config.corpora, base=config.model
-        )
+        write_model_card(build, figures, how="healed", corpora=corpora, base=config.model)
         return build.finish(figures, **timings)
 
 
-def prepare_healing(config: HealConfig, patient: Patient, ranks: Ranks, folder: Path) -> Run:
-    """The run that heals, up to its first step; what it writes goes into `folder`."""
+def prepare_healing(
+    config: HealConfig,
+    patient: Patient,
+    ranks: Ranks,
+    folder: Path,
+    *,
+    num_steps: int | None = None,
+) -> Run:
+    """The run that heals, up to its first step; what it writes goes into `folder`.
+
+    `num_steps` overrules the budget.
+    """
     student = Student("heal", patient.open, wrapped_with(config, patient), config.patience)
     settings = config.as_pretraining(replay_weights(config))
     if config.context is None:
         longest = int(read_config(config.model).get_text_config().max_position_embeddings)
-        settings = settings.model_copy(update={"context": min(USUAL_CONTEXT, longest)})
-    return prepare(settings, ranks, folder, student=student)
+        usual = min(USUAL_CONTEXT, longest, config.batch_tokens)
+        settings = settings.model_copy(update={"context": usual})
+    return prepare(settings, ranks, folder, student=student, num_steps=num_steps)
 
 
 def _saved(run: Run, patient: Patient, config: HealConfig) -> Figures:
