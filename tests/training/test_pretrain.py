@@ -357,3 +357,18 @@ def test_a_run_that_diverges_is_told(
     made = pretrain(small(tales, sample_tokenizer, tmp_path / "m", tokens=14 * 512))
     warned = [e for e in read_events(made.path / "events.jsonl") if e["event"] == "warning"]
     assert len(warned) == 1 and "rising" in warned[0]["text"]
+
+
+def test_a_qwen3_is_trained_and_trained_further(
+    tmp_path: Path, tales: Path, sample_tokenizer: Path
+) -> None:
+    shape = small(tales, sample_tokenizer, tmp_path / "first", preset="qwen3-lab")
+    first = pretrain(shape)
+    model = AutoModelForCausalLM.from_pretrained(first.path)
+    assert type(model).__name__ == "Qwen3ForCausalLM"
+    assert model.config.tie_word_embeddings and model.config.pad_token_id is not None
+    further = pretrain(
+        small(tales, None, tmp_path / "second", model=first.path, preset=shape.preset)
+    )
+    measured = [figures["heldout_bits_per_byte"] for figures in (first.figures, further.figures)]
+    assert measured[1] < measured[0]

@@ -171,7 +171,7 @@ def test_what_is_no_base_is_refused(
 
 def test_settings_out_of_range_are_refused() -> None:
     needed = {"corpus": "corpus", "base": "base", "out": "out"}
-    for key, value in (("rows", 0), ("keep", 0), ("balance", 1.5), ("balance", -0.1)):
+    for key, value in (("rows", -1), ("keep", 0), ("balance", 1.5), ("balance", -0.1)):
         with pytest.raises(ConfigError, match=key):
             ExtendConfig.from_mapping(needed | {key: value}, where="recipe")
 

@@ -141,3 +141,19 @@ def test_a_base_that_adds_controls_by_their_ids_cannot_be_pruned(
         extend_tokenizer(ExtendConfig(keep=400, other_texts=(str(bundled_prose()[0]),), **settings))
     made = extend_tokenizer(ExtendConfig(**settings))
     assert len(Tokenizer(made.path)) == 616
+
+
+def test_without_new_rows_a_vocabulary_is_only_restricted(
+    base: Path, tmp_path: Path, sample_corpus: Path
+) -> None:
+    settings = {"corpus": sample_corpus, "base": str(base), "rows": 0, "out": tmp_path / "out"}
+    with pytest.raises(ConfigError, match="neither adds rows nor leaves any out"):
+        extend_tokenizer(ExtendConfig(**settings))
+    texts = (str(bundled_prose()[0]),)
+    made = extend_tokenizer(ExtendConfig(keep=400, other_texts=texts, **settings))
+    assert (made.figures["rows_added"], made.figures["rows_kept"]) == (0, 400)
+    small, whole = Tokenizer(made.path), Tokenizer(base)
+    assert len(small) == 400
+    text = bundled_prose()[0].read_text(encoding="utf-8")[:2000]
+    assert small.decode(small.encode(text)) == text
+    assert len(small.encode(text)) >= len(whole.encode(text))
