@@ -31,8 +31,8 @@ lint: $(STAMP) ## ruff, mypy, import-linter
 	$(BIN)/lint-imports
 
 test: $(STAMP) lint ## lint and every quick test
-	@echo "== tests (what is longer: make test-slow)"
-	$(BIN)/python -m pytest -m 'not slow and not gpu'
+	@echo "== tests, in two processes (what is longer: make test-slow)"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'not slow and not gpu'
 
 test-slow: $(STAMP) ## what takes longer than a few seconds
 	$(BIN)/python -m pytest -m 'slow and not gpu'
