@@ -48,7 +48,7 @@ def healing_bytes(
         trained += num_adapter_parameters(shape, lora_rank)
     logits = micro_tokens * num_rows * wide
     chunk = min(logits, 256 << 20 if device == "cuda" else 64 << 20)
-    piece = min(logits, PIECE_BYTES[device]) // wide
+    piece = min(logits, PIECE_BYTES.get(device, PIECE_BYTES["cpu"])) // wide
     return Estimate(
         weights=num_parameters(shape, num_rows) * wide + trained * FP32,
         gradients=trained * FP32,
