@@ -7,7 +7,8 @@ and code, in Qwen3's tokenizer cut to 12,000 rows. `dilmac transplant` moves it 
 three vocabularies: its own with 16,000 Turkish rows more (`extend`), the same with a third of
 the old rows gone (`prune`), and `tr32k` (`replace`); then healed by `dilmac heal` on 2.5 % of the
 source's training tokens (LoRA and rows), a quarter of the text English and code. Held-out bits per
-byte at steps 0, 50, 200 and at the end. `control` is the source itself, trained in the same way on the same bytes.
+byte at steps 0, 50, 200 and at the end. `control` is the source itself, trained in the same way on
+the same bytes.
 First every method with one seed; then the two best of each vocabulary, and the control, with two
 seeds more. `omp` has a donor for `tr32k` alone: dilmac-mini.
 
