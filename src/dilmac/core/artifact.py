@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +27,7 @@ from pydantic import BaseModel, ValidationError
 from dilmac.core.config import StageConfig
 from dilmac.core.errors import ArtifactError, InputError, disk_full_explained
 from dilmac.core.files import remove_whole, sha256_of, write_json
+from dilmac.core.later import Later
 from dilmac.core.machine import machine, versions
 from dilmac.core.progress import say
 from dilmac.core.records import MANIFEST, REQUEST, FileRecord, InputRecord, digest_of, record_files
@@ -68,18 +69,24 @@ class Build:
     `done` is the complete artifact where nothing is left to do; `resumed` says that `path`
     holds what an interrupted run of the same request left there. `scratch` names the files and
     folders directly in `path` that are needed only until the artifact is whole. `hashes` takes the
-    hex SHA-256 of files whose writer knows them (`HashedFile`), by their names.
+    hex SHA-256 of files whose writer knows them (`HashedFile`), by their names. `asked` gives the
+    request: kind, settings and what the inputs hold.
     """
 
     path: Path
     out: Path
-    request: dict[str, Any]
+    asked: Callable[[], dict[str, Any]]
     seed: int
     scratch: Collection[str] = ()
     hashes: dict[str, str] = field(default_factory=dict)
     done: Artifact | None = None
     resumed: bool = False
     started: float = field(default_factory=time.time)
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """What was asked for. Waits until the inputs are hashed."""
+        return self.asked()
 
     def finish(self, figures: Figures, **timings: Any) -> Artifact:
         """Write `artifact.json` and give the folder its final name.
@@ -183,6 +190,39 @@ def input_record(path: Path) -> InputRecord:
     return InputRecord(name=path.name, sha256=digest, num_bytes=size)
 
 
+def _asked(
+    kind: str,
+    config: StageConfig,
+    inputs: Mapping[str, Sequence[Path | InputRecord]],
+) -> Later[dict[str, Any]]:
+    """The request, while the inputs are hashed in a thread of its own.
+
+    Raises:
+        InputError: an input is not there, or is a damaged artifact: said before any work.
+    """
+    known = {name: [_known(item) for item in items] for name, items in inputs.items()}
+
+    def request() -> dict[str, Any]:
+        return {
+            "kind": kind,
+            "schema_version": SCHEMA_VERSION,
+            "config": config.record(set(inputs)),
+            "inputs": {
+                name: [_recorded(item).model_dump() for item in items]
+                for name, items in known.items()
+            },
+        }
+
+    return Later(request)
+
+
+def _known(item: Path | InputRecord) -> Path | InputRecord:
+    """The record where nothing need be hashed for it, else the path."""
+    if isinstance(item, InputRecord) or (item.exists() and not (item / MANIFEST).is_file()):
+        return item
+    return input_record(item)
+
+
 def _recorded(item: Path | InputRecord) -> InputRecord:
     return item if isinstance(item, InputRecord) else input_record(item)
 
@@ -211,24 +251,21 @@ def building(
         DiskFullError: the disk ran full.
     """
     out = config.out
-    records = {name: [_recorded(item) for item in items] for name, items in inputs.items()}
-    request = {
-        "kind": kind,
-        "schema_version": SCHEMA_VERSION,
-        "config": config.record(set(inputs)),
-        "inputs": {name: [r.model_dump() for r in rows] for name, rows in records.items()},
-    }
+    request = _asked(kind, config, inputs)
     partial = out.with_name(f".{out.name}.partial")
     with _locked(out), disk_full_explained(out):
-        build = Build(partial, out, request, config.seed, scratch)
-        build.done = None if force else _already_made(out, request)
+        build = Build(partial, out, request.result, config.seed, scratch)
+        build.done = None if force else _already_made(out, request.result)
         if build.done:
             _sweep(out, scratch)  # of a run that was killed when it already had its name
             say(f"{out}: complete, nothing to do")
             yield build
             return
         _refuse_foreign(out)
-        build.resumed = _prepare(partial, request, resumable=resumable, force=force)
+        if resumable:
+            build.resumed = _go_on(partial, request.result(), force=force)
+        else:
+            _start_anew(partial)
         try:
             with disk_full_explained(out):  # looks at the disk before the room is freed below
                 yield build
@@ -269,10 +306,10 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def _already_made(out: Path, request: dict[str, Any]) -> Artifact | None:
+def _already_made(out: Path, asked: Callable[[], dict[str, Any]]) -> Artifact | None:
     if not (out / MANIFEST).is_file():
         return None
-    artifact = open_artifact(out)
+    artifact, request = open_artifact(out), asked()
     there = artifact.manifest.model_dump(mode="json", include=set(request))
     differences = list(_differences(there, request))
     if not differences:
@@ -305,11 +342,16 @@ def _refuse_foreign(out: Path) -> None:
         )
 
 
-def _prepare(partial: Path, request: dict[str, Any], *, resumable: bool, force: bool) -> bool:
+def _start_anew(partial: Path) -> None:
+    remove_whole(partial)
+    _make_folder(partial)
+
+
+def _go_on(partial: Path, request: dict[str, Any], *, force: bool) -> bool:
     """Lay out the partial folder; true where an interrupted run of this request goes on."""
     left = partial / REQUEST
     mine = request | {"made_by": versions().get("dilmac", "")}
-    if resumable and not force and left.is_file() and _holds_work(partial):
+    if not force and left.is_file() and _holds_work(partial):
         try:
             there = json.loads(left.read_text(encoding="utf-8"))
         except json.JSONDecodeError:
@@ -318,8 +360,7 @@ def _prepare(partial: Path, request: dict[str, Any], *, resumable: bool, force: 
             return True
         if isinstance(there, dict):
             raise _of_another_run(partial, there, mine)
-    remove_whole(partial)
-    _make_folder(partial)
+    _start_anew(partial)
     write_json(left, mine)
     return False
 

@@ -11,7 +11,9 @@ import hashlib
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -362,24 +364,37 @@ def sha256_of(path: Path) -> str:
 
 
 class HashedFile:
-    """A new file whose SHA-256 is known when it is written: it need not be read again for it."""
+    """A new file whose SHA-256 is known when it is written: it need not be read again for it.
+
+    A thread hashes what is written while the next is read; so what is handed to `write` must not
+    be changed afterwards.
+    """
+
+    WAITING = 8  # buffers between writer and hasher
 
     def __init__(self, path: Path):
         self._file = path.open("wb")
         self._hash = hashlib.sha256()
+        self._hasher = ThreadPoolExecutor(1)
+        self._waiting: deque[Future[None]] = deque()
 
     def write(self, data: bytes | memoryview) -> None:
         """Append bytes (a buffer of one dimension)."""
+        self._waiting.append(self._hasher.submit(self._hash.update, data))
         self._file.write(data)
-        self._hash.update(data)
-
-    @property
-    def sha256(self) -> str:
-        """Hex SHA-256 of what was written so far."""
-        return self._hash.hexdigest()
+        if len(self._waiting) > self.WAITING:
+            self._waiting.popleft().result()
 
     def __enter__(self) -> HashedFile:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+        self._hasher.shutdown()
+
+    @property
+    def sha256(self) -> str:
+        """Hex SHA-256 of all that was written; waits for the thread."""
+        for hashed in self._waiting:
+            hashed.result()
+        return self._hash.hexdigest()

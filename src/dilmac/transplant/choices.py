@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dilmac.core import Figures
+from dilmac.core import Figures, open_artifact
 from dilmac.tokenizer import Tokenizer, pretrained_names, pretrained_path
 from dilmac.transplant.measure import Texts
 from dilmac.transplant.stream import TABLE_TYPES
@@ -69,7 +69,7 @@ def choices(graft: Graft, texts: Texts) -> list[Figures]:
     taken = _digest(graft.folder)
     for name in pretrained_names():
         if _digest(pretrained_path(name)) != taken:
-            shipped = size.figures(len(Tokenizer(pretrained_path(name))))
+            shipped = size.figures(open_artifact(pretrained_path(name)).figures["vocab_size"])
             healing = shipped["rows"] * REPLACE_TOKENS_PER_ROW
             tokens = _tokens(pretrained_path(name), texts)
             rows.append({"way": name, "tokens": tokens, "healing_tokens": healing} | shipped)
@@ -88,6 +88,8 @@ def _healing(graft: Graft) -> int:
 
 
 def _tokens(folder: Path, texts: Texts) -> dict[str, int]:
+    if not texts:
+        return {}
     tokenizer = Tokenizer(folder)
     return {kind: sum(map(len, tokenizer.encode_arrays(parts))) for kind, parts in texts.items()}
 

@@ -26,6 +26,8 @@ def tokenizer_with_controls(source: Source, tokenizer: Path, folder: Path) -> Pa
         for key, row in ids_named(source.settings)
         if key.startswith(VISION) and row in names
     )
+    if not needed:
+        return tokenizer
     target = open_side(tokenizer)
     missing = [name for name in needed if name not in target.control]
     if not missing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dilmac.core import (
     Artifact,
@@ -23,12 +24,14 @@ from dilmac.transplant.decompose import cuts_in_text
 from dilmac.transplant.folder import require_ids, write_folder
 from dilmac.transplant.measure import Texts, measure_change, measured_texts, text_inputs
 from dilmac.transplant.plan import Origin, id_map, make_plan
-from dilmac.transplant.probe import Probed, probe
 from dilmac.transplant.registry import Registered, Role, Wanted, method_named
 from dilmac.transplant.report import REPORT, write_report
 from dilmac.transplant.sources import Source, open_source, source_folder, tokenizer_folder
 from dilmac.transplant.stream import Table, open_checkpoint, write_checkpoint
 from dilmac.transplant.tables import is_silent, new_rows
+
+if TYPE_CHECKING:
+    from dilmac.transplant.probe import Probed
 
 
 def transplant(config: TransplantConfig, *, force: bool = False) -> Artifact:
@@ -65,6 +68,7 @@ def transplant(config: TransplantConfig, *, force: bool = False) -> Artifact:
 
 def _probed(graft: Graft, config: TransplantConfig, folder: Path, texts: Texts) -> Probed:
     """What a short training says of each method."""
+    from dilmac.transplant.probe import probe  # and all that training needs: seconds
 
     def write(method: Registered, into: Path) -> int | None:
         into.mkdir(parents=True)
@@ -144,17 +148,17 @@ class Graft:
 
     @cached_property
     def _wanted(self) -> Wanted:
-        config, target = self.config, Tokenizer(self.folder)
+        config, old, new = self.config, self.source.tokenizer, self.target
         texts = partial(read_texts, config.corpus, "train") if config.corpus else None
         cuts = None
         if config.weighted_parts and texts:
             rows = self.plan.rows_of(Origin.COMPOSED)
-            cuts = cuts_in_text(rows, self.source.tokenizer, self.target, texts())
+            cuts = cuts_in_text(rows, old, new, texts())
             say(f"transplant: {len(cuts):,} of {len(rows):,} new tokens were met in the text")
         return Wanted(
             plan=self.plan,
-            source=Tokenizer(self.source.folder),
-            target=target,
+            source=old.tokenizer or Tokenizer(old.where),
+            target=new.tokenizer or Tokenizer(new.where),
             texts=texts,
             donor=config.donor,
             cuts=cuts,

@@ -43,7 +43,7 @@ def _of_tokenizer(tokenizer: Tokenizer) -> Side:
     for row, token in tokenizer.fast.get_added_tokens_decoder().items():
         if rows[row] is None and token.content not in control:  # a piece of the user's: content
             rows[row] = token.content.encode()
-    side = Side(tokenizer.folder, tokenizer.encode, rows, control, fast=tokenizer.fast)
+    side = Side(tokenizer.folder, tokenizer.encode, rows, control, tokenizer=tokenizer)
     for probe in PROBES:
         if side.kept(probe) != normalize("NFC", probe):
             raise InputError(

@@ -10,6 +10,7 @@ from pathlib import Path
 import tokenizers
 
 from dilmac.core import InputError
+from dilmac.tokenizer.encode import Tokenizer
 
 REPLACEMENT = "\ufffd"  # what is read where a tokenizer had no token for a character
 
@@ -20,7 +21,7 @@ class Side:
 
     `rows` are the bytes of every row, None for control tokens and unused rows, [rows]. `losses`
     says what of a text is lost in it. At most `dropped_spaces` tokens begin a text with a
-    space that decoding takes away. `fast` is there where a `tokenizer.json` is.
+    space that decoding takes away. `tokenizer` is there where a `tokenizer.json` is.
     """
 
     where: Path
@@ -29,7 +30,12 @@ class Side:
     control: Mapping[str, int]
     losses: tuple[str, ...] = ()
     dropped_spaces: int = 0
-    fast: tokenizers.Tokenizer | None = None
+    tokenizer: Tokenizer | None = None
+
+    @property
+    def fast(self) -> tokenizers.Tokenizer | None:
+        """The Rust library's, likewise."""
+        return self.tokenizer.fast if self.tokenizer else None
 
     @cached_property
     def control_rows(self) -> frozenset[int]:
