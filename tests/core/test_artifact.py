@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -259,6 +260,42 @@ def test_inputs_are_known_by_their_content(config: NoteConfig, tmp_path: Path) -
     assert input_record(config.source).num_bytes == 5
     with pytest.raises(InputError, match="no such file or folder"):
         input_record(tmp_path / "nowhere")
+
+
+def test_work_goes_on_while_the_inputs_are_hashed(
+    config: NoteConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_hash = threading.Event()
+
+    def hash_later(path: Path) -> str:
+        assert may_hash.wait(20)
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    monkeypatch.setattr(artifact, "sha256_of", hash_later)
+    with building("note", config, {"source": [config.source]}) as build:
+        (build.path / "note.txt").write_text("x", encoding="utf-8")  # before a byte is hashed
+        may_hash.set()
+        made = build.finish({})
+    assert made.manifest.inputs["source"][0].sha256 == hashlib.sha256(b"girdi").hexdigest()
+
+
+def test_an_input_that_cannot_be_hashed_leaves_nothing(
+    config: NoteConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> str:
+        raise OSError(5, "Input/output error", str(path))
+
+    monkeypatch.setattr(artifact, "sha256_of", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        write_note(config)
+    assert [path.name for path in config.out.parent.iterdir()] == [config.source.name]
+
+
+def test_a_missing_input_is_told_before_any_work(config: NoteConfig, tmp_path: Path) -> None:
+    elsewhere = config.model_copy(update={"source": tmp_path / "nowhere.txt"})
+    with pytest.raises(InputError, match="no such file or folder"):
+        write_note(elsewhere)
+    assert not config.out.exists()
 
 
 def test_every_file_is_recorded_in_the_order_of_names(tmp_path: Path) -> None:

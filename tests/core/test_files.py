@@ -2,6 +2,7 @@
 
 import codecs
 import gzip
+import hashlib
 import json
 import lzma
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dilmac.core import (
+    HashedFile,
     InputError,
     JsonlWriter,
     blocks,
@@ -190,3 +192,24 @@ def test_measured_texts_end_at_their_limit(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("bir\nsatır\n\niki\n\nüç\n", encoding="utf-8")
     assert list(read_measured_texts([tmp_path])) == ["bir\nsatır", "iki", "üç"]
     assert list(read_measured_texts([tmp_path], max_bytes=13)) == ["bir\nsatır", "iki"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(parts=st.lists(st.binary(max_size=5000), max_size=40))
+def test_a_hashed_file_holds_what_was_written_and_knows_its_hash(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[bytes]
+) -> None:
+    path = tmp_path_factory.mktemp("hashed") / "file"
+    with HashedFile(path) as file:
+        for number, part in enumerate(parts):
+            file.write(memoryview(part) if number % 2 else part)
+    data = b"".join(parts)
+    assert path.read_bytes() == data and file.sha256 == hashlib.sha256(data).hexdigest()
+
+
+def test_a_hashed_file_on_a_full_disk_says_so_and_ends() -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("has no /dev/full")
+    with pytest.raises(OSError, match="No space"), HashedFile(full) as file:
+        file.write(b"x" * (1 << 20))

@@ -389,8 +389,8 @@ class HashedFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
         self._hasher.shutdown()
+        self._file.close()
 
     @property
     def sha256(self) -> str:
