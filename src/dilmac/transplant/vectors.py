@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dilmac.core import Steps
 from dilmac.tokenizer import Tokenizer
 
 WINDOW = 5  # tokens to each side
@@ -32,10 +33,14 @@ def token_vectors(
     counts = np.zeros(num_rows, np.int64)
     pairs = torch.zeros(0, dtype=torch.long)
     weights = torch.zeros(0)
-    for ids in _chunks(tokenizer, texts, max_tokens):
-        counts += np.bincount(ids, minlength=num_rows)
-        new_pairs, new_weights = _neighbors(ids, num_rows)
-        pairs, weights = _merged(torch.cat([pairs, new_pairs]), torch.cat([weights, new_weights]))
+    with Steps("vectors", unit="tokens") as progress:
+        for ids in _chunks(tokenizer, texts, max_tokens):
+            counts += np.bincount(ids, minlength=num_rows)
+            new_pairs, new_weights = _neighbors(ids, num_rows)
+            pairs, weights = _merged(
+                torch.cat([pairs, new_pairs]), torch.cat([weights, new_weights])
+            )
+            progress.advance(len(ids))
     return _factored(pairs, weights, num_rows, seed), counts
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import torch
 
+from dilmac.core import Steps
 from dilmac.transplant.methods.mean import mean
 from dilmac.transplant.mixture import Mixture, mixed
 from dilmac.transplant.registry import Role, Rows, Wanted, register
@@ -47,13 +48,15 @@ def _mixture(wanted: Wanted, role: Role) -> Mixture:
     if shared:
         olds = torch.tensor([old for _, old in shared])
         anchors = vectors[[row for row, _ in shared]]
-        for start in range(0, len(known), CHUNK_ROWS):
-            places = known[start : start + CHUNK_ROWS]
-            likeness = vectors[[wanted.rows[place] for place in places]] @ anchors.T
-            for place, shares in zip(places, sparsemax(likeness), strict=True):
-                chosen = shares.nonzero().flatten()
-                parts[place] = olds[chosen].tolist()
-                weights[place] = shares[chosen].tolist()
+        with Steps("focus", total=len(known), unit="rows") as progress:
+            for start in range(0, len(known), CHUNK_ROWS):
+                places = known[start : start + CHUNK_ROWS]
+                likeness = vectors[[wanted.rows[place] for place in places]] @ anchors.T
+                for place, shares in zip(places, sparsemax(likeness), strict=True):
+                    chosen = shares.nonzero().flatten()
+                    parts[place] = olds[chosen].tolist()
+                    weights[place] = shares[chosen].tolist()
+                progress.advance(len(places))
     return mixed(parts, weights)
 
 

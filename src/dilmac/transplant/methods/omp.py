@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import torch
 
-from dilmac.core import ConfigError, InputError
+from dilmac.core import ConfigError, InputError, Steps
 from dilmac.models import model_folder
 from dilmac.transplant.mixture import Mixture
 from dilmac.transplant.registry import Role, Rows, Wanted, register
@@ -32,12 +32,14 @@ def omp(wanted: Wanted, role: Role) -> Rows:
     olds = torch.tensor(list(shared.values()))
     parts, weights = [list(p) for p in wanted.parts], [[1 / len(p)] * len(p) for p in wanted.parts]
     known = [place for place, row in enumerate(wanted.rows) if row in row_of]
-    for start in range(0, len(known), CHUNK_ROWS):
-        places = known[start : start + CHUNK_ROWS]
-        goals = table[[row_of[wanted.rows[place]] for place in places]].float()
-        chosen, shares = pursue(goals, atoms, min(STEPS, len(atoms), table.shape[1]))
-        for place, row, share in zip(places, chosen, shares, strict=True):
-            parts[place], weights[place] = olds[row].tolist(), share.tolist()
+    with Steps("omp", total=len(known), unit="rows") as progress:
+        for start in range(0, len(known), CHUNK_ROWS):
+            places = known[start : start + CHUNK_ROWS]
+            goals = table[[row_of[wanted.rows[place]] for place in places]].float()
+            chosen, shares = pursue(goals, atoms, min(STEPS, len(atoms), table.shape[1]))
+            for place, row, share in zip(places, chosen, shares, strict=True):
+                parts[place], weights[place] = olds[row].tolist(), share.tolist()
+            progress.advance(len(places))
     return Mixture(parts, weights)
 
 
@@ -77,7 +79,8 @@ def pursue(
         free.scatter_(1, best[:, None], False)
         new = atoms[best]
         for _ in range(2):  # twice is enough (Kahan): once loses orthogonality in float32
-            new = new - torch.einsum("gs,gsw->gw", torch.einsum("gsw,gw->gs", basis, new), basis)
+            had = basis[:, :step]
+            new = new - torch.einsum("gs,gsw->gw", torch.einsum("gsw,gw->gs", had, new), had)
         new = torch.nn.functional.normalize(new, dim=1)
         basis[:, step] = new
         left = left - (left * new).sum(1, keepdim=True) * new
