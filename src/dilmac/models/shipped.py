@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dilmac.core import Config, InputError
+from dilmac.models.hub import hub_folder, is_hub_name
 
 DEFAULT_MODEL = "dilmac-mini"  # what chat talks to, and quickstart goes on from
 FOLDER = Path(__file__).resolve().parent / "pretrained"
@@ -30,16 +31,18 @@ def shipped_model(name: str) -> Path:
 
 
 def model_folder(model: str | Path) -> Path:
-    """What `--model` means: a path where something lies there, else a model that ships.
+    """What `--model` means: a path where something lies there, a model that ships, or a hub's.
 
     Raises:
-        InputError: nothing is there, and no model of that name ships.
+        InputError: nothing is there, no model of that name ships, and no hub has it.
     """
     path = Path(model)
     if path.exists():
         return path
     if str(model) in shipped_models():
         return shipped_model(str(model))
+    if is_hub_name(str(model)):
+        return hub_folder(str(model))
     raise InputError(
         "no such model folder or file, and no model of that name ships with dilmac",
         where=path,

@@ -8,41 +8,16 @@ from pathlib import Path
 import torch
 
 from dilmac.core import InputError
-from dilmac.models import hub_name, model_folder, read_config, require_model_folder, shipped_models
+from dilmac.models import hub_name, read_config, require_model_folder
 from dilmac.tokenizer import TOKENIZER_FILES, Side, folder_of, open_side
 from dilmac.transplant.architectures import Layout, Settings, find_layout, require_known
 from dilmac.transplant.stream import Checkpoint, open_checkpoint
 
-MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "LICENSE*", "README.md")
-
-
-def source_folder(name: str) -> Path:
-    """The folder of a model: a path, one that ships, or the hub's, downloaded.
-
-    A name of the catalogue (`qwen3-0.6b`) is the hub's that it stands for.
-
-    Raises:
-        InputError: there is none, and the hub does not have it or cannot be reached.
-    """
-    if Path(name).exists() or name in shipped_models():
-        return model_folder(name)
-    repository = hub_name(name)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        return Path(snapshot_download(repository, allow_patterns=list(MODEL_FILES)))
-    except (OSError, ValueError, HfHubHTTPError) as error:
-        raise InputError(
-            "no such model folder, none of that name ships, and the hub has no such name or cannot "
-            "be reached",
-            where=f"--model {name}",
-            mend=f"`hf download {repository} --local-dir DIR`, then give DIR",
-        ) from error
-
 
 def tokenizer_folder(name: str) -> Path:
-    """The folder of a tokenizer, likewise.
+    """The folder of a tokenizer: a path, one that ships, or the hub's, downloaded.
+
+    A name of the catalogue (`qwen3-0.6b`) is the hub's that it stands for.
 
     Raises:
         InputError: there is none.

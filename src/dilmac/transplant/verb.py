@@ -15,7 +15,7 @@ from dilmac.core import (
     read_texts,
     say,
 )
-from dilmac.models import write_model_card
+from dilmac.models import model_folder, write_model_card
 from dilmac.tokenizer import END_OF_DOCUMENT, END_OF_TURN, PADDING, Tokenizer, open_side
 from dilmac.transplant.choices import choices
 from dilmac.transplant.config import AUTO, TransplantConfig
@@ -26,7 +26,7 @@ from dilmac.transplant.measure import Texts, measure_change, measured_texts, tex
 from dilmac.transplant.plan import Origin, id_map, make_plan
 from dilmac.transplant.registry import Registered, Role, Wanted, method_named
 from dilmac.transplant.report import REPORT, write_report
-from dilmac.transplant.sources import Source, open_source, source_folder, tokenizer_folder
+from dilmac.transplant.sources import Source, open_source, tokenizer_folder
 from dilmac.transplant.stream import Table, open_checkpoint, write_checkpoint
 from dilmac.transplant.tables import is_silent, new_rows
 
@@ -41,7 +41,7 @@ def transplant(config: TransplantConfig, *, force: bool = False) -> Artifact:
         InputError: model or tokenizer cannot be read, or one lacks what the other needs.
         ConfigError: the method is unknown, or lacks what it learns from.
     """
-    folder = source_folder(config.model)
+    folder = model_folder(config.model)
     tokenizer = tokenizer_folder(config.tokenizer)
     source = open_source(folder)
     if config.corpus:
