@@ -8,11 +8,17 @@ names them once.
     tokenizer   train_tokenizer(TokenizerConfig), extend_tokenizer(ExtendConfig),
                 compare_tokenizers(CompareConfig), TokenizerAdapter(source, target), load(name)
     training    pretrain(PretrainConfig), finetune(FinetuneConfig)
+    transplant  transplant(TransplantConfig), heal(HealConfig)
     evaluate    evaluate(EvaluateConfig)
     export      export_gguf(GgufConfig)
     serve       chat(ChatConfig)
     recipe      run_recipe(RecipeConfig)
     quickstart  quickstart(QuickstartConfig)
+
+The guides' one call is here itself: `TurkishModelTrainer(ModelConfig(...)).train("data.jsonl")`.
 """
 
+import lazy_loader
+
 __version__ = "0.1.0"
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
