@@ -7,13 +7,10 @@ import pytest
 
 from dilmac.core import InputError, bundled_instructions, part_of
 from dilmac.tokenizer import IM_END, Tokenizer
-from dilmac.training.instruct import (
-    data_sources,
-    encode_examples,
-    instruction_files,
-    read_instructions,
-    split_examples,
-)
+from dilmac.training.data.read import data_sources, read_instructions
+from dilmac.training.data.records import data_files
+from dilmac.training.data.split import split_examples
+from dilmac.training.instruct import encode_examples
 from dilmac.training.windows import IGNORED
 
 GOOD = {"instruction": "Selam ver.", "response": "Merhaba!"}
@@ -32,8 +29,8 @@ def write(path: Path, *lines: object) -> Path:
         ("[1, 2]", "no JSON object"),
         ({"instruction": "a"}, "'response' is missing"),
         ({"instruction": "a", "response": ""}, "'response' is empty"),
-        ({"instruction": "a", "response": 3}, "'response' is not text"),
-        ({"instruction": "  ", "response": "b"}, "'instruction' is not text"),
+        ({"instruction": "a", "response": 3}, "'response' is a number, not text"),
+        ({"instruction": "  ", "response": "b"}, "'instruction' is empty"),
         ('{"instruction": "a\\ud800", "response": "b"}', "lone surrogate"),
         ({**GOOD, "id": 1.5}, "'id' is neither text nor a whole number"),
     ],
@@ -81,12 +78,12 @@ def test_several_files_folders_and_globs_are_read_once(tmp_path: Path) -> None:
     for name in ("b", "a"):
         write(tmp_path / f"{name}.jsonl", {**GOOD, "instruction": name})
     (tmp_path / "notes.txt").write_text("not data", encoding="utf-8")
-    files = instruction_files([tmp_path / "b.jsonl", tmp_path, tmp_path / "*.jsonl"])
+    files = data_files([tmp_path / "b.jsonl", tmp_path, tmp_path / "*.jsonl"])
     assert [path.name for path in files] == ["b.jsonl", "a.jsonl"]
     said = [example.messages[0].content for example in read_instructions(*files)]
     assert said == ["b", "a"]
     with pytest.raises(InputError, match="no reader"):
-        instruction_files([tmp_path / "notes.txt"])
+        data_files([tmp_path / "notes.txt"])
 
 
 def test_equal_instructions_stay_on_one_side(tmp_path: Path) -> None:

@@ -35,15 +35,10 @@ from dilmac.models import (
 from dilmac.tokenizer import IM_END, Tokenizer, copy_tokenizer
 from dilmac.training.allocator import keep_freed_memory
 from dilmac.training.config import FinetuneConfig
-from dilmac.training.instruct import (
-    Row,
-    data_sources,
-    encode_examples,
-    encode_fitting,
-    instruction_files,
-    read_instructions,
-    split_examples,
-)
+from dilmac.training.data.read import data_sources, read_instructions
+from dilmac.training.data.records import data_files
+from dilmac.training.data.split import split_examples
+from dilmac.training.instruct import Row, encode_examples, encode_fitting
 from dilmac.training.lora import merge_adapter, save_adapter, with_adapter
 from dilmac.training.precision import DTYPES, resolve_precision, training_device
 
@@ -62,14 +57,14 @@ def finetune(config: FinetuneConfig, *, force: bool = False) -> Artifact:
     """
     config = with_model_folder(config)
     require_model_folder(config.model)
-    examples = read_instructions(*instruction_files(config.data))
+    examples = read_instructions(*data_files(config.data))
     split = split_examples(
         examples,
         validation_percent=config.validation_percent,
         test_percent=config.test_percent,
     )
     tokenizer = Tokenizer(config.model)
-    inputs = {"model": [config.model], "data": instruction_files(config.data)}
+    inputs = {"model": [config.model], "data": data_files(config.data)}
     with building("model", config, inputs, force=force, resumable=True) as build:
         if build.done:
             return build.done
