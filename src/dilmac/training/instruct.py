@@ -1,13 +1,30 @@
-"""Conversations into rows of ids and labels: masked, never truncated."""
+"""Conversations into rows of ids and labels on disk: masked, packed if wanted, never truncated."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
 
 from dilmac.core import InputError
-from dilmac.tokenizer import Tokenizer, encode_chat
-from dilmac.training.data.examples import Conversation
+from dilmac.tokenizer import Tokenizer
+from dilmac.training.data.encode import encode_example
+from dilmac.training.data.examples import Conversation, Reject
+from dilmac.training.data.split import Split
+from dilmac.training.pack import best_fit
 from dilmac.training.windows import IGNORED
+
+ROWS = "rows"  # folder of the encoded data, while a run needs it
+BATCH_ROWS = 256  # in memory at once, while they are written
+# `length` is what Trainer groups batches by; it would read every row for it.
+_COLUMNS = ("input_ids", "labels", "positions", "length")
 
 
 @dataclass(frozen=True)
@@ -18,39 +35,130 @@ class Row:
     labels: list[int]
 
 
-def encode_examples(
-    examples: list[Conversation], tokenizer: Tokenizer, max_length: int
-) -> tuple[list[Row], list[Conversation]]:
-    """Rows of the examples that fit into `max_length` tokens, and those that do not.
+@dataclass(frozen=True)
+class EncodedData:
+    """Rows to train on or to measure, memory-mapped from a file.
+
+    rows: `input_ids`, `labels`, `positions` (each `[length]`; a position is the place in the
+        example, from 0) and `length`.
+    num_examples: those that the rows hold.
+    too_long: those that do not fit.
+    """
+
+    rows: Dataset
+    num_examples: int
+    too_long: list[Reject] = field(default_factory=list)
+
+
+def encode_row(example: Conversation, tokenizer: Tokenizer) -> Row:
+    """Ids and labels of an example.
 
     Raises:
-        InputError: no example fits, or no answer has a token to learn.
+        InputError: nothing in it is learned.
     """
-    rows, too_long = encode_fitting(examples, tokenizer, max_length)
-    if not rows:
+    chat = encode_example(example, tokenizer)
+    labels = [
+        token if is_answer else IGNORED
+        for token, is_answer in zip(chat.ids, chat.assistant_mask, strict=True)
+    ]
+    return Row(chat.ids, labels)
+
+
+def encode_to_disk(
+    examples: Iterable[Conversation],
+    tokenizer: Tokenizer,
+    max_length: int,
+    path: Path,
+    *,
+    packing: bool = False,
+) -> EncodedData:
+    """Write the rows of the examples that fit into `max_length` tokens into an Arrow file.
+
+    With `packing` a row holds as many examples as fit, longest first into the fullest row that has
+    room (see `pack.best_fit`); it may well be that none fits, and there is no row.
+
+    Raises:
+        InputError: nothing in an example is learned.
+    """
+    too_long: list[Reject] = []
+
+    def fitting() -> Iterator[dict[str, Any]]:
+        for example in examples:
+            row = encode_row(example, tokenizer)
+            length = len(row.input_ids)
+            if length > max_length:
+                found = f"{length} tokens, more than {max_length}"
+                too_long.append(Reject(example.where, "too_long", found))
+            else:
+                yield {**vars(row), "positions": range(length), "length": length}
+
+    rows = _write(fitting(), path)
+    num_examples = len(rows)
+    if packing and num_examples:
+        rows = _write(_packed(rows, max_length), path.with_suffix(".packed.arrow"))
+    return EncodedData(rows, num_examples, too_long)
+
+
+def encode_split(
+    split: Split[Conversation],
+    tokenizer: Tokenizer,
+    max_length: int,
+    folder: Path,
+    *,
+    packing: bool = False,
+) -> tuple[EncodedData, EncodedData]:
+    """Rows to train on, packed if wanted, and rows to measure, in files of a folder.
+
+    Raises:
+        InputError: no example to train on fits.
+    """
+    train = encode_to_disk(
+        split.train, tokenizer, max_length, folder / "train.arrow", packing=packing
+    )
+    if not train.num_examples:
         raise InputError(
             f"no example fits into {max_length} tokens",
-            where=examples[0].where,
+            where=train.too_long[0].where,
             mend="give a larger --max-length or shorter examples",
         )
-    if all(label == IGNORED for row in rows for label in row.labels):
-        raise AssertionError("the assistant mask is empty: nothing would be learned")
-    return rows, too_long
+    path = folder / "validation.arrow"
+    return train, encode_to_disk(split.validation, tokenizer, max_length, path)
 
 
-def encode_fitting(
-    examples: list[Conversation], tokenizer: Tokenizer, max_length: int
-) -> tuple[list[Row], list[Conversation]]:
-    """As `encode_examples`, but it may well be that none fits."""
-    rows, too_long = [], []
-    for example in examples:
-        chat = encode_chat(tokenizer, example.messages)
-        if len(chat.ids) > max_length:
-            too_long.append(example)
-            continue
-        labels = [
-            token if is_answer else IGNORED
-            for token, is_answer in zip(chat.ids, chat.assistant_mask, strict=True)
-        ]
-        rows.append(Row(chat.ids, labels))
-    return rows, too_long
+@contextmanager
+def removed_at_end(folder: Path) -> Iterator[Path]:
+    """A folder that is needed only within: a run that fails leaves none of it to go on with."""
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _packed(rows: Dataset, capacity: int) -> Iterator[dict[str, Any]]:
+    """Rows of several examples, one behind the other."""
+    lengths = np.array(rows["length"], dtype=np.int32)
+    bins, num_bins = best_fit(lengths, capacity)
+    order = np.argsort(bins, kind="stable")  # in a row, examples keep their order
+    bounds = np.searchsorted(bins[order], np.arange(num_bins + 1))
+    for start, end in pairwise(bounds.tolist()):
+        members = [rows[place] for place in order[start:end].tolist()]
+        joined = {name: [i for one in members for i in one[name]] for name in _COLUMNS[:3]}
+        yield {**joined, "length": len(joined["input_ids"])}
+
+
+def _write(rows: Iterable[dict[str, Any]], path: Path) -> Dataset:
+    """Rows into an Arrow file, opened memory-mapped."""
+    import pyarrow as pa
+
+    numbers = pa.list_(pa.int32())
+    schema = pa.schema([*((name, numbers) for name in _COLUMNS[:3]), (_COLUMNS[3], pa.int32())])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, schema) as writer:
+        waiting: list[dict[str, Any]] = []
+        for row in rows:
+            waiting.append(row)
+            if len(waiting) == BATCH_ROWS:
+                writer.write_batch(pa.RecordBatch.from_pylist(waiting, schema))
+                waiting = []
+        writer.write_batch(pa.RecordBatch.from_pylist(waiting, schema))
+    return Dataset.from_file(str(path))

@@ -123,7 +123,7 @@ class _FileFormat:
             values = {**values, "license": self._license}
         example = known.parse(values, where)
         if self._format is None:
-            self._format, self._told_by = known, where
+            self._format, self._told_by = known, Path(where).name
         return example
 
     def unread(self, values: Fields) -> list[str]:
