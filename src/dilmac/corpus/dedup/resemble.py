@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dilmac.corpus.config import CorpusConfig
 from dilmac.corpus.dedup.sketch import SKETCH_BYTES, band_hashes, min_hashes, similarity
-from dilmac.corpus.words import tables
+from dilmac.corpus.words import mix, tables
 
 _DEFAULTS = CorpusConfig.model_fields
 BANDS: int = _DEFAULTS["bands"].default
@@ -33,8 +33,11 @@ class TextSketches:
     is_long: NDArray[np.bool_]
 
 
-def sketch_texts(texts: Sequence[str]) -> TextSketches:
-    """Sketches of texts, none of which holds a lone surrogate."""
+def sketch_texts(texts: Sequence[str], kinds: NDArray[np.uint64] | None = None) -> TextSketches:
+    """Sketches of texts, none of which holds a lone surrogate.
+
+    With `kinds` [texts], any numbers, only texts of the same kind are compared.
+    """
     bands = [np.zeros((BANDS, 0), np.uint64)]
     sketch = [np.zeros((0, SKETCH_BYTES), np.uint8)]
     is_long = [np.zeros(0, np.bool_)]
@@ -43,7 +46,10 @@ def sketch_texts(texts: Sequence[str]) -> TextSketches:
         bands.append(band_hashes(hashes, BANDS, HASHES_PER_BAND))
         sketch.append(hashes[:, :SKETCH_BYTES].astype(np.uint8))
         is_long.append(np.diff(table.bounds) >= MIN_WORDS)
-    return TextSketches(np.hstack(bands), np.concatenate(sketch), np.concatenate(is_long))
+    met = np.hstack(bands)
+    if kinds is not None:
+        met ^= mix(kinds)
+    return TextSketches(met, np.concatenate(sketch), np.concatenate(is_long))
 
 
 def nearly_equal(

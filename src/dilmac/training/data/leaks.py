@@ -1,7 +1,8 @@
 """What stands twice in the data, and what of it would be measured after it was learned.
 
 Equal means: the same in lower case by the rules of Turkish, in NFC, spaces and line ends alike.
-Nearly equal is judged by the corpus' MinHash, over question and answer.
+Nearly equal is judged by the corpus' MinHash, over question and answer; a short answer has to be
+the same, so that other questions on one passage are other examples.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from dilmac.core import Figures, say
-from dilmac.corpus import nearly_equal, sketch_texts
+from dilmac.corpus import TextSketches, nearly_equal, sketch_texts
 from dilmac.training.data.examples import Example, Reject
 from dilmac.training.data.read import Kind
 from dilmac.training.data.split import Split
 from dilmac.turkish import lower, nfc
+
+SHORT_ANSWER_WORDS = 10
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Repeats:
             "duplicates": self.duplicates,
             "near_duplicates": self.near_duplicates,
             "same_question": self.conflicts,
-            "leaks_removed": len(self.leaks),
+            "leaks": len(self.leaks),
             "leaks_to_test": self.test_leaks,
         }
 
@@ -63,13 +66,13 @@ def take_out_leaks(split: Split[Kind], *, drop_duplicates: bool = False) -> Repe
     wholes = [_digest(e.question, e.answer) for e in split.train]
     questions = [_digest(e.question) for e in split.train]
     is_again, is_asked_again = _seen_before(wholes), _seen_before(questions)
-    sketches = sketch_texts([_whole(example) for example in split.train])
+    sketches = _sketches(split.train)
     earlier = nearly_equal(sketches)
     is_near = (earlier >= 0) & ~is_again
     at = dict(zip(reversed(questions), reversed(split.train), strict=True))  # the first of each
 
     def twins(examples: Sequence[Kind]) -> list[Kind | None]:
-        near = nearly_equal(sketch_texts([_whole(e) for e in examples]), sketches)
+        near = nearly_equal(_sketches(examples), sketches)
         return [
             at.get(_digest(example.question)) or (split.train[place] if place >= 0 else None)
             for example, place in zip(examples, near.tolist(), strict=True)
@@ -114,8 +117,14 @@ def say_repeats(verb: str, repeats: Repeats, *, dropped: bool) -> None:
         )
 
 
-def _whole(example: Example) -> str:
-    return f"{example.question}\n{example.answer}"
+def _sketches(examples: Sequence[Example]) -> TextSketches:
+    short = [len(example.answer.split()) < SHORT_ANSWER_WORDS for example in examples]
+    kinds = [
+        int.from_bytes(_digest(example.answer)[:8]) if is_short else 0
+        for example, is_short in zip(examples, short, strict=True)
+    ]
+    texts = [f"{example.question}\n{example.answer}" for example in examples]
+    return sketch_texts(texts, np.array(kinds, dtype=np.uint64))
 
 
 def _digest(*texts: str) -> bytes:
