@@ -241,6 +241,7 @@ def _save(model: Any, tokenizer: Tokenizer, config: FinetuneConfig, folder: Path
     stops = [tokenizer.control_id(IM_END), tokenizer.document_start_id]
     model.config.eos_token_id = stops
     model.generation_config.eos_token_id = stops
+    model.config.pad_token_id = model.generation_config.pad_token_id = pad_id(tokenizer)
     round_weights(model, DTYPES[config.save_precision])
     save_model(model, folder, DTYPES[config.save_precision])
     difference = _reopened_difference(model, probe, folder)

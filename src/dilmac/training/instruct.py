@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from dilmac.core import InputError
+from dilmac.core import InputError, say
 from dilmac.tokenizer import Tokenizer
 from dilmac.training.data.encode import encode_example
 from dilmac.training.data.examples import Conversation, Reject
@@ -122,7 +122,10 @@ def encode_split(
             mend="give a larger --max-length or shorter examples",
         )
     path = folder / "validation.arrow"
-    return train, encode_to_disk(split.validation, tokenizer, max_length, path)
+    validation = encode_to_disk(split.validation, tokenizer, max_length, path)
+    if too_long := len(train.too_long) + len(validation.too_long):
+        say(f"finetune: {too_long:,} examples of more than {max_length} tokens were left out")
+    return train, validation
 
 
 @contextmanager

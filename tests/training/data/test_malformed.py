@@ -67,6 +67,7 @@ WRONG: list[tuple[object, object, str, str]] = [
     (GOOD, CHAT, 'has {"messages"}, but data.jsonl:1 has {"instruction", "response"}', "own"),
     (GOOD, PAIR, "formats are mixed", "a file of its own"),
     (CHAT, GOOD, "formats are mixed", "a file of its own"),
+    (CHAT, {**CHAT, **GOOD}, 'has the fields of {"instruction", "response"} and', "not meant"),
     (CHAT, {"message": [USER, ANSWER]}, "'messages' is missing", "rename 'message'"),
     (CHAT, {"messages": "Soru"}, "'messages' is text, not a list of turns", "role"),
     (CHAT, {"messages": []}, "'messages' is empty", "fill it"),

@@ -69,7 +69,8 @@ def print_preview(figures: Figures, console: Console) -> None:
         head = f"{number}: {example['where']}, {example['tokens']} tokens"
         console.print(Text(f"--- {head}, {example['learned']} learned"), soft_wrap=True)
         text = Text()
-        for said, is_learned in example["spans"]:
+        for raw, is_learned in example["spans"]:
+            said = raw.replace("\x1b", "␛")  # what a text holds must not steer the terminal
             if console.is_terminal:
                 text.append(said, style="bold" if is_learned else "bright_black")
             else:

@@ -111,14 +111,15 @@ class _FileFormat:
         Raises:
             InputError: it is wrong, or of another format.
         """
-        known = self._format
-        if known and not known.fits(values) and (others := formats_of(values, self._kind)):
+        known, fitting = self._format, formats_of(values, self._kind)
+        if known and fitting and known not in fitting:
             raise InputError(
-                f"has {others[0].shown}, but {self._told_by} has {known.shown}: formats are mixed",
+                f"has {fitting[0].shown}, but {self._told_by} has {known.shown}: formats are mixed",
                 where=where,
                 mend="give each format a file of its own",
             )
-        known = known or format_of(values, self._kind, where)
+        if known is None or len(fitting) > 1:
+            known = format_of(values, self._kind, where)
         if self._license:
             values = {**values, "license": self._license}
         example = known.parse(values, where)
