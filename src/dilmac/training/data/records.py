@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dilmac.core import FORMATS, InputError, expand_inputs, file_format, read_lines, read_table
+from dilmac.core import FORMATS, InputError, expand_inputs, file_format, read_lines, read_table, say
 
 Found = tuple[str, dict[str, object] | InputError]  # where, and the fields or what is wrong
 
@@ -126,6 +126,8 @@ def _saved_rows(path: Path) -> Any:
                 where=path,
                 mend="give the folder of a split",
             )
+        if others := [other for other in saved if other != name]:
+            say(f"{path}: the split {name!r} is read, not {', '.join(others)}")
         saved = saved[name]
     classes = {
         name: feature
