@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 from pydantic import BaseModel, ValidationError
+from rich.console import Console
 
 import dilmac
 from dilmac.cli_models import CONFIGS, add_transplant, models_app
@@ -230,8 +231,12 @@ def finetune(
     Example: `dilmac finetune --model base --data instructions.jsonl --out chat`
     """
     from dilmac.training import finetune as run
+    from dilmac.training import preview_data, print_preview
 
-    _show(run(config, force=force), as_json)
+    if config.preview and not as_json:
+        print_preview(preview_data(config), Console(highlight=False))
+    else:
+        _show(preview_data(config) if config.preview else run(config, force=force), as_json)
 
 
 @app.command

@@ -17,7 +17,8 @@ from killing import has_steps, kill_dilmac_when, run_dilmac
 def test_loss_falls_and_figures_say_so(tiny_chat: Path) -> None:
     figures = open_artifact(tiny_chat, "model").figures
     assert figures["validation_loss"] < figures["validation_loss_before"]
-    assert figures["examples"] + figures["examples_validation"] + figures["examples_too_long"] == 60
+    parts = ("examples", "examples_validation", "examples_too_long", "leaks")
+    assert sum(figures[part] for part in parts) == 60
     assert 0 < figures["trainable_parameters"] < figures["total_parameters"]
     steps = [e["step"] for e in read_events(tiny_chat / "events.jsonl") if e["event"] == "step"]
     assert steps == list(range(1, figures["steps"] + 1))
@@ -66,7 +67,7 @@ def test_in_full_every_parameter_is_trained_and_none_stands_beside(
     figures = made.figures
     assert figures["trainable_parameters"] == figures["total_parameters"]
     assert figures["validation_loss"] < figures["validation_loss_before"]
-    parts = ("examples", "examples_validation", "examples_test", "examples_too_long")
+    parts = ("examples", "examples_validation", "examples_test", "examples_too_long", "leaks")
     assert sum(figures[part] for part in parts) == 80 and figures["examples_test"]
     assert figures["saved_logit_difference"] < 1e-5
     assert not (made.path / "adapter").exists() and not (made.path / "checkpoints").exists()

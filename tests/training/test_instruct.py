@@ -1,139 +1,185 @@
-"""Instructions: validated where they stand, masked, never truncated."""
+"""Rows: only answers are learned, long examples are left out whole, packed ones don't meet."""
 
-import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-from dilmac.core import InputError, bundled_instructions, part_of
-from dilmac.tokenizer import IM_END, Tokenizer
-from dilmac.training.instruct import (
-    data_sources,
-    encode_examples,
-    instruction_files,
-    read_instructions,
-    split_examples,
-)
+from dilmac.core import ConfigError, InputError
+from dilmac.tokenizer import END_OF_TEXT, IM_END, Message, Tokenizer
+from dilmac.training.collate import Collator, pad_id, require_packable
+from dilmac.training.data.examples import Conversation
+from dilmac.training.data.read import read_instructions
+from dilmac.training.data.split import Split
+from dilmac.training.instruct import encode_row, encode_split, encode_to_disk, removed_at_end
 from dilmac.training.windows import IGNORED
+from written_data import GOOD, write
 
-GOOD = {"instruction": "Selam ver.", "response": "Merhaba!"}
-
-
-def write(path: Path, *lines: object) -> Path:
-    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
-    path.write_text("\n".join(texts) + "\n", encoding="utf-8")
-    return path
-
-
-@pytest.mark.parametrize(
-    ("line", "fault"),
-    [
-        ("{bad json", "no JSON"),
-        ("[1, 2]", "no JSON object"),
-        ({"instruction": "a"}, "'response' is missing"),
-        ({"instruction": "a", "response": ""}, "'response' is empty"),
-        ({"instruction": "a", "response": 3}, "'response' is not text"),
-        ({"instruction": "  ", "response": "b"}, "'instruction' is not text"),
-        ('{"instruction": "a\\ud800", "response": "b"}', "lone surrogate"),
-        ({**GOOD, "id": 1.5}, "'id' is neither text nor a whole number"),
-    ],
+HOSTILE = ["<|im_end|>", "<|im_start|>assistant\n", "<|endoftext|>", "</think>", "<tool_call>"]
+said = st.lists(
+    st.sampled_from([*HOSTILE, " ", "\n", "ığüşöçİ"]) | st.text(max_size=8), min_size=1, max_size=4
+).map(lambda parts: "a" + "".join(parts).replace("\ud800", ""))
+content = said.filter(lambda text: text.isprintable() or "\n" in text).filter(
+    lambda text: not any("\ud800" <= letter <= "\udfff" for letter in text)
 )
-def test_a_fault_names_its_line(tmp_path: Path, line: object, fault: str) -> None:
-    path = write(tmp_path / "data.jsonl", GOOD, line)
-    with pytest.raises(InputError, match=fault) as caught:
-        read_instructions(path)
-    assert caught.value.where == f"{path}:2"
 
 
-def test_empty_and_missing_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no example"):
-        read_instructions(write(tmp_path / "empty.jsonl", ""))
-    with pytest.raises(InputError, match="no such file"):
-        read_instructions(tmp_path / "nowhere.jsonl")
+@pytest.fixture(scope="module")
+def tokenizer(sample_tokenizer: Path) -> Tokenizer:
+    return Tokenizer(sample_tokenizer)
 
 
-def test_input_stands_below_the_instruction(tmp_path: Path) -> None:
-    path = write(tmp_path / "data.jsonl", {**GOOD, "input": "Kısa olsun."})
-    assert read_instructions(path)[0].messages[0].content == "Selam ver.\n\nKısa olsun."
-
-
-def test_only_the_answer_and_its_end_are_learned(tmp_path: Path, sample_tokenizer: Path) -> None:
-    tokenizer = Tokenizer(sample_tokenizer)
-    examples = read_instructions(write(tmp_path / "data.jsonl", GOOD))
-    (row,), too_long = encode_examples(examples, tokenizer, 128)
-    learned = [label for label in row.labels if label != IGNORED]
-    assert not too_long
-    assert learned == [*tokenizer.encode("Merhaba!"), tokenizer.control_id(IM_END)]
-    assert len(row.labels) == len(row.input_ids)
-
-
-def test_long_examples_are_left_out_whole(tmp_path: Path, sample_tokenizer: Path) -> None:
-    long = {"instruction": "Anlat.", "response": "uzun " * 200}
-    path = write(tmp_path / "data.jsonl", GOOD, long)
-    tokenizer = Tokenizer(sample_tokenizer)
-    rows, too_long = encode_examples(read_instructions(path), tokenizer, 64)
-    assert len(rows) == 1 and [example.where for example in too_long] == [f"{path}:2"]
-    with pytest.raises(InputError, match="no example fits"):
-        encode_examples(too_long, tokenizer, 64)
-
-
-def test_several_files_folders_and_globs_are_read_once(tmp_path: Path) -> None:
-    for name in ("b", "a"):
-        write(tmp_path / f"{name}.jsonl", {**GOOD, "instruction": name})
-    (tmp_path / "notes.txt").write_text("not data", encoding="utf-8")
-    files = instruction_files([tmp_path / "b.jsonl", tmp_path, tmp_path / "*.jsonl"])
-    assert [path.name for path in files] == ["b.jsonl", "a.jsonl"]
-    said = [example.messages[0].content for example in read_instructions(*files)]
-    assert said == ["b", "a"]
-    with pytest.raises(InputError, match="no reader"):
-        instruction_files([tmp_path / "notes.txt"])
-
-
-def test_equal_instructions_stay_on_one_side(tmp_path: Path) -> None:
-    lines = [{**GOOD, "instruction": f"Soru {n % 50}"} for n in range(200)]
-    examples = read_instructions(write(tmp_path / "data.jsonl", *lines))
-    split = split_examples(examples, validation_percent=20, test_percent=0)
-    assert len(split.train) + len(split.validation) == 200 and split.validation
-    assert not split.test
-    sides = [
-        {example.messages[0].content for example in side}
-        for side in (split.train, split.validation)
+def conversation(*texts: str, system: str | None = None) -> Conversation:
+    turns = [
+        Message("assistant" if place % 2 else "user", text) for place, text in enumerate(texts)
     ]
-    assert not sides[0] & sides[1]
+    first = [] if system is None else [Message("system", system)]
+    return Conversation(where="data.jsonl:1", messages=(*first, *turns))
 
 
-def test_the_id_decides_where_there_is_one(tmp_path: Path) -> None:
-    lines = [{**GOOD, "id": f"soru-{n}"} for n in range(300)] + [{**GOOD, "id": 7}]
-    examples = read_instructions(write(tmp_path / "data.jsonl", *lines))
-    assert [example.key for example in examples[-2:]] == ["soru-299", "7"]
-    split = split_examples(examples, validation_percent=10, test_percent=10)
-    for part in ("train", "validation", "test"):
-        side = getattr(split, part)
-        assert side and all(part_of(example.key) == part for example in side)
-    grown = split_examples(examples[:150], validation_percent=10, test_percent=10)
-    assert {e.key for e in grown.test} <= {e.key for e in split.test}
+def test_only_the_answer_and_its_end_are_learned(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    (example,) = read_instructions(write(tmp_path / "data.jsonl", GOOD))
+    encoded = encode_to_disk([example], tokenizer, 128, tmp_path / "rows.arrow")
+    (row,) = encoded.rows
+    learned = [label for label in row["labels"] if label != IGNORED]
+    assert learned == [*tokenizer.encode("Merhaba!"), tokenizer.control_id(IM_END)]
+    assert row["positions"] == list(range(row["length"])) and not encoded.too_long
+    assert encoded.rows.cache_files  # it lies on disk
 
 
-def test_a_handful_on_one_side_is_trained_on_but_never_a_test(tmp_path: Path) -> None:
-    keys = [f"soru-{n}" for n in range(100)]
-    (validated,) = [key for key in keys if part_of(key) == "validation"][:1]
-    (tested,) = [key for key in keys if part_of(key) == "test"][:1]
-    (one,) = read_instructions(write(tmp_path / "one.jsonl", {**GOOD, "id": validated}))
-    split = split_examples([one], validation_percent=10, test_percent=10)
-    assert split.train == [one] and not split.validation
-    (other,) = read_instructions(write(tmp_path / "other.jsonl", {**GOOD, "id": tested}))
-    with pytest.raises(InputError, match="fall into the test part"):
-        split_examples([other], validation_percent=10, test_percent=10)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.tuples(content, content), min_size=1, max_size=3), st.none() | content)
+def test_the_mask_is_every_answer_with_its_end_and_nothing_else(
+    tokenizer: Tokenizer, turns: list[tuple[str, str]], system: str | None
+) -> None:
+    example = conversation(*(text for turn in turns for text in turn), system=system)
+    row = encode_row(example, tokenizer)
+    end = tokenizer.control_id(IM_END)
+    answers: list[list[int]] = [[]]
+    for token, label in zip(row.input_ids, row.labels, strict=True):
+        assert label in (token, IGNORED)
+        if label != IGNORED:
+            answers[-1].append(label)
+            if label == end:
+                answers.append([])
+    assert answers.pop() == []
+    assert [tokenizer.decode(ids[:-1]) for ids in answers] == [
+        tokenizer.normalized(answer) for _, answer in turns
+    ]
+    # Markers in content stay text: no more control tokens than the turns have.
+    control = set(tokenizer.control_tokens.values())
+    num_turns = len(example.messages)
+    assert sum(token in control for token in row.input_ids) == 2 * num_turns
 
 
-def test_licenses_are_those_of_the_records_and_ours_of_what_ships(tmp_path: Path) -> None:
-    stated = [{**GOOD, "license": license} for license in ("CC-BY-4.0", " CC-BY-4.0\n", "", 3)]
-    other = write(tmp_path / "other.jsonl", GOOD, *stated, {**GOOD, "license": "a\ud800"})
-    ours = bundled_instructions()[0]
-    copy = tmp_path / "copy.jsonl"
-    copy.write_bytes(ours.read_bytes())
-    sources = {s.name: s for s in data_sources(read_instructions(other, ours, copy))}
-    assert sources["other.jsonl"].by_license() == {"unknown": 3, "CC-BY-4.0": 2, "a?": 1}
-    assert sources["other.jsonl"].documents == 6
-    assert list(sources["instructions.jsonl"].by_license()) == ["apache-2.0"]
-    assert list(sources["copy.jsonl"].by_license()) == ["unknown"]
+def test_long_examples_are_left_out_whole(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    long = {"instruction": "Anlat.", "response": "uzun " * 200}
+    examples = read_instructions(write(tmp_path / "data.jsonl", GOOD, long))
+    encoded = encode_to_disk(examples, tokenizer, 64, tmp_path / "rows.arrow")
+    assert encoded.num_examples == 1
+    assert [reject.where for reject in encoded.too_long] == [examples[1].where]
+    with pytest.raises(InputError, match="no example fits"):
+        encode_split(Split(train=examples[1:]), tokenizer, 64, tmp_path / "rows")
+
+
+def test_what_teaches_nothing_is_refused(tokenizer: Tokenizer) -> None:
+    example = Conversation(where="data.jsonl:7", messages=(Message("user", "Soru"),))
+    with pytest.raises(InputError, match="teaches nothing") as caught:
+        encode_row(example, tokenizer)
+    assert caught.value.where == "data.jsonl:7"
+
+
+def test_batches_are_as_long_as_their_longest_row_and_padding_ends_nothing(
+    tmp_path: Path, tokenizer: Tokenizer
+) -> None:
+    examples = [conversation("Bir", "iki " * count) for count in (1, 5, 9)]
+    rows = encode_to_disk(examples, tokenizer, 128, tmp_path / "rows.arrow").rows
+    pad = pad_id(tokenizer)
+    batch = Collator(pad)([rows[0], rows[1]])
+    lengths = rows["length"]
+    assert batch["input_ids"].shape == (2, lengths[1]) and lengths[1] < lengths[2]
+    assert (batch["input_ids"][0, lengths[0] :] == pad).all()
+    assert (batch["labels"][0, lengths[0] :] == IGNORED).all()
+
+
+def test_pad_is_never_an_end(tokenizer: Tokenizer, byte_level: Path) -> None:
+    for known in (tokenizer, Tokenizer(byte_level)):
+        ends = {known.control_id(IM_END), known.control_id(END_OF_TEXT), known.document_start_id}
+        assert pad_id(known) not in ends
+
+
+def test_pad_of_qwens_vocabulary_is_not_its_end_of_text(shared: Path) -> None:
+    qwen = Tokenizer(shared / "tokenizers" / "qwen3")
+    assert pad_id(qwen) == qwen.control_id("<|fim_pad|>")
+
+
+def small_model(kind: str, num_rows: int) -> torch.nn.Module:
+    torch.manual_seed(0)
+    shape = {
+        "vocab_size": num_rows,
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 32,
+    }
+    if kind == "llama":
+        return LlamaForCausalLM(LlamaConfig(**shape)).eval()
+    return Qwen3ForCausalLM(Qwen3Config(**shape)).eval()
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3"])
+def test_packed_logits_equal_those_of_each_example_alone(
+    tmp_path: Path, tokenizer: Tokenizer, kind: str
+) -> None:
+    examples = [conversation("Soru", f"cevap {'uzun ' * n}") for n in (1, 12, 3, 7, 2, 5)]
+    alone = encode_to_disk(examples, tokenizer, 64, tmp_path / "rows.arrow").rows
+    packed = encode_to_disk(examples, tokenizer, 64, tmp_path / "packed.arrow", packing=True)
+    assert packed.num_examples == 6 and len(packed.rows) < 6
+    assert max(packed.rows["length"]) <= 64
+    model = small_model(kind, len(tokenizer))
+    collate = Collator(pad_id(tokenizer))
+    expected = {}
+    with torch.inference_mode():
+        for row in alone:
+            batch = collate([row])
+            batch.pop("labels")
+            expected[tuple(row["input_ids"])] = model(**batch, use_cache=False).logits[0]
+        batch = collate(list(packed.rows))
+        labels = batch.pop("labels")
+        logits = model(**batch, use_cache=False).logits
+        leaking = model(input_ids=batch["input_ids"], use_cache=False).logits
+    found = 0
+    for place, row in enumerate(packed.rows):
+        starts = [n for n, position in enumerate(row["positions"]) if position == 0]
+        for start, end in pairwise([*starts, row["length"]]):
+            own = expected[tuple(row["input_ids"][start:end])]
+            torch.testing.assert_close(logits[place, start:end], own, rtol=0, atol=1e-5)
+            if start:  # the test would see a leak
+                assert float((leaking[place, start:end] - own).abs().max()) > 1e-3
+            assert labels[place, start] == IGNORED  # nothing is predicted from another's end
+            found += 1
+    assert found == 6
+
+
+def test_models_that_carry_a_state_are_not_packed() -> None:
+    config = Qwen3Config(num_hidden_layers=2)
+    require_packable(config)
+    config.layer_types = ["full_attention", "linear_attention"]
+    with pytest.raises(ConfigError, match="linear_attention layers would carry"):
+        require_packable(config)
+
+
+def test_a_failed_run_leaves_no_rows(tmp_path: Path) -> None:
+    folder = tmp_path / "rows"
+    with pytest.raises(ValueError, match="stop"), removed_at_end(folder):
+        folder.mkdir()
+        raise ValueError("stop")
+    assert not folder.exists()

@@ -17,6 +17,7 @@ from .canonical import is_byte_level as is_byte_level
 from .chat import CHAT_TEMPLATE as CHAT_TEMPLATE
 from .chat import EncodedChat as EncodedChat
 from .chat import Message as Message
+from .chat import Role as Role
 from .chat import encode_chat as encode_chat
 from .config import TokenizerConfig as TokenizerConfig
 from .convert import Piece as Piece

@@ -5,6 +5,13 @@ from .config import FinetuneConfig as FinetuneConfig
 from .config import Precision as Precision
 from .config import PretrainConfig as PretrainConfig
 from .convert import convert_weights as convert_weights
+from .data.examples import Conversation as Conversation
+from .data.examples import Labeled as Labeled
+from .data.examples import Preference as Preference
+from .data.preview import preview_data as preview_data
+from .data.preview import print_preview as print_preview
+from .data.read import read_data as read_data
+from .data.records import data_files as data_files
 from .finetune import finetune as finetune
 from .folder_configs import ConvertConfig as ConvertConfig
 from .folder_configs import RescaleConfig as RescaleConfig

@@ -153,8 +153,11 @@ class FinetuneConfig(StageConfig):
     )
     data: tuple[str, ...] = Field(
         min_length=1,
-        description='JSONL of {"instruction", "response"}; "input" may stand between, "id" beside '
-        "them: files, folders or globs",
+        description="instructions or conversations, JSONL, parquet or a saved dataset: files, "
+        "folders or globs",
+    )
+    validation: tuple[str, ...] = Field(
+        (), description="data to measure on, instead of a part of --data: files, folders or globs"
     )
     method: Literal["lora", "full"] = Field(
         "lora",
@@ -176,6 +179,31 @@ class FinetuneConfig(StageConfig):
     max_length: int | None = Field(
         None, ge=16, description="longest example [tokens]; the model's context by default"
     )
+    packing: bool = Field(
+        False,
+        description="several examples in one row of --max-length tokens, none of which sees "
+        "another; --batch-size then counts rows",
+    )
+    invalid: Literal["error", "reject"] = Field(
+        "error",
+        description="a record that is wrong: error ends the run before anything is loaded, reject "
+        "leaves it out and names it in rejects.jsonl.zst",
+    )
+    duplicates: Literal["keep", "drop"] = Field(
+        "keep", description="examples that are there twice: keep only counts them, drop learns one"
+    )
+    augment_ascii: float = Field(
+        0.0, ge=0, le=1, description="share of the user's turns typed without Turkish letters [0-1]"
+    )
+    augment_casing: float = Field(
+        0.0, ge=0, le=1, description="share of the user's turns in small letters or capitals [0-1]"
+    )
+    augment_spelling: float = Field(
+        0.0, ge=0, le=1, description="share of the user's turns with slips of the keyboard [0-1]"
+    )
+    preview: int = Field(
+        0, ge=0, description="show so many examples as the model will see them, and train nothing"
+    )
     validation_percent: float = Field(
         10.0, ge=0, lt=50, description="examples kept for validation, chosen by hash [percent]"
     )
@@ -188,10 +216,14 @@ class FinetuneConfig(StageConfig):
     )
     checkpoint_steps: int = Field(50, ge=1, description="steps between checkpoints [steps]")
 
-    @field_validator("data", mode="before")
+    @field_validator("data", "validation", mode="before")
     @classmethod
     def _one_is_enough(cls, value: Any) -> Any:
         """A single path stands for itself, in a recipe as in Python."""
         if isinstance(value, str | Path):
             return (str(value),)
         return [str(item) if isinstance(item, Path) else item for item in value]
+
+    def record(self, inputs: set[str]) -> dict[str, Any]:
+        """Without what makes no artifact."""
+        return super().record(inputs | {"preview"})

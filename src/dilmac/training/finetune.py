@@ -15,10 +15,10 @@ from trl import SFTConfig, SFTTrainer
 from dilmac.core import (
     Artifact,
     Build,
+    ConfigError,
     DilmacError,
     Events,
     Figures,
-    JsonlWriter,
     Steps,
     building,
     num_cpus,
@@ -34,16 +34,10 @@ from dilmac.models import (
 )
 from dilmac.tokenizer import IM_END, Tokenizer, copy_tokenizer
 from dilmac.training.allocator import keep_freed_memory
+from dilmac.training.collate import Collator, pad_id, require_packable
 from dilmac.training.config import FinetuneConfig
-from dilmac.training.instruct import (
-    Row,
-    data_sources,
-    encode_examples,
-    encode_fitting,
-    instruction_files,
-    read_instructions,
-    split_examples,
-)
+from dilmac.training.data.prepare import input_files, prepare_conversations, write_rejects
+from dilmac.training.instruct import ROWS, encode_split, removed_at_end
 from dilmac.training.lora import merge_adapter, save_adapter, with_adapter
 from dilmac.training.precision import DTYPES, resolve_precision, training_device
 
@@ -60,47 +54,52 @@ def finetune(config: FinetuneConfig, *, force: bool = False) -> Artifact:
     Raises:
         InputError: model or data cannot be read, or do not fit together.
     """
+    if config.preview:
+        raise ConfigError("trains nothing", where="--preview", mend="call `preview_data`")
     config = with_model_folder(config)
     require_model_folder(config.model)
-    examples = read_instructions(*instruction_files(config.data))
-    split = split_examples(
-        examples,
-        validation_percent=config.validation_percent,
-        test_percent=config.test_percent,
-    )
+    data = prepare_conversations(config)
     tokenizer = Tokenizer(config.model)
-    inputs = {"model": [config.model], "data": instruction_files(config.data)}
-    with building("model", config, inputs, force=force, resumable=True) as build:
+    inputs = {"model": [config.model], **input_files(config)}
+    with (
+        building("model", config, inputs, force=force, resumable=True, scratch=(ROWS,)) as build,
+        removed_at_end(build.path / ROWS) as rows_folder,
+    ):
         if build.done:
             return build.done
         _use_the_machine()
         base = load_model(config.model)
+        if config.packing:
+            require_packable(base.config)
         tokenizer.require_fit(base.get_input_embeddings().num_embeddings)
         max_length = config.max_length or int(base.config.max_position_embeddings)
-        rows, too_long = encode_examples(split.train, tokenizer, max_length)
-        measured, unmeasured = encode_fitting(split.validation, tokenizer, max_length)
-        too_long += unmeasured
-        _keep_rejects(build.path, [example.where for example in too_long], max_length)
+        rows, measured = encode_split(
+            data.split, tokenizer, max_length, rows_folder, packing=config.packing
+        )
+        too_long = [*rows.too_long, *measured.too_long]
+        write_rejects(build.path, [*data.rejects, *too_long])
         model = _prepared(base, config)
         trainable, total = _num_parameters(model)
         say(
-            f"finetune: {len(rows):,} examples, {len(measured):,} for validation, "
+            f"finetune: {rows.num_examples:,} examples, {measured.num_examples:,} for validation, "
             f"{trainable:,} of {total:,} parameters are trained"
         )
-        trainer = _trainer(model, rows, measured, config, build)
+        trainer = _trainer(model, rows.rows, measured.rows, config, build)
         started = time.monotonic()
-        before = _validation_loss(trainer) if measured else None
+        before = _validation_loss(trainer) if measured.num_examples else None
         trainer.train(resume_from_checkpoint=_newest_checkpoint(build.path / CHECKPOINTS))
-        after = _validation_loss(trainer) if measured else None
+        after = _validation_loss(trainer) if measured.num_examples else None
         timings = {"train_seconds": round(time.monotonic() - started, 1)}
         # Without the mixed-precision wrapper that the trainer put around `forward`.
         model = trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
         proof = _save(model, tokenizer, config, build.path)
         figures = {
-            "examples": len(rows),
-            "examples_validation": len(measured),
-            "examples_test": len(split.test),
+            "examples": rows.num_examples,
+            "examples_validation": measured.num_examples,
+            "examples_test": len(data.split.test),
             "examples_too_long": len(too_long),
+            **data.figures,
+            "rows": len(rows.rows),
             "steps": trainer.state.max_steps,
             "trainable_parameters": trainable,
             "total_parameters": total,
@@ -109,9 +108,7 @@ def finetune(config: FinetuneConfig, *, force: bool = False) -> Artifact:
             **proof,
             "precision": resolve_precision(config.precision, training_device()),
         }
-        write_model_card(
-            build, figures, how="finetuned", base=config.model, sources=data_sources(examples)
-        )
+        write_model_card(build, figures, how="finetuned", base=config.model, sources=data.sources)
         return build.finish(figures, **timings)
 
 
@@ -126,16 +123,6 @@ def _num_parameters(model: Any) -> tuple[int, int]:
     return sum(trained for trained, _ in counts), sum(every for _, every in counts)
 
 
-def _keep_rejects(folder: Path, places: list[str], max_length: int) -> None:
-    if not places:
-        return
-    writer = JsonlWriter(folder / "rejects.jsonl.zst")
-    for where in places:
-        writer.write({"where": Path(where).name, "reason": "too_long", "max_length": max_length})
-    writer.close()
-    say(f"finetune: {len(places)} examples are longer than {max_length} tokens and were left out")
-
-
 def _prepared(base: Any, config: FinetuneConfig) -> Any:
     """The model with what is to be trained: an adapter beside it, or its own parameters."""
     if config.method == "lora":
@@ -147,8 +134,8 @@ def _prepared(base: Any, config: FinetuneConfig) -> Any:
 
 def _trainer(
     model: Any,
-    rows: list[Row],
-    validation: list[Row],
+    rows: Dataset,
+    validation: Dataset,
     config: FinetuneConfig,
     build: Build,
 ) -> SFTTrainer:
@@ -188,8 +175,9 @@ def _trainer(
     trainer = SFTTrainer(
         model=model,
         args=arguments,
-        train_dataset=Dataset.from_list([vars(row) for row in rows]),
-        eval_dataset=Dataset.from_list([vars(row) for row in validation]) if validation else None,
+        train_dataset=rows,
+        eval_dataset=validation if len(validation) else None,
+        data_collator=Collator(pad_id(Tokenizer(config.model))),
         processing_class=tokenizer,
         callbacks=[Watcher(Events(build.path / "events.jsonl"))],
     )
@@ -253,6 +241,7 @@ def _save(model: Any, tokenizer: Tokenizer, config: FinetuneConfig, folder: Path
     stops = [tokenizer.control_id(IM_END), tokenizer.document_start_id]
     model.config.eos_token_id = stops
     model.generation_config.eos_token_id = stops
+    model.config.pad_token_id = model.generation_config.pad_token_id = pad_id(tokenizer)
     round_weights(model, DTYPES[config.save_precision])
     save_model(model, folder, DTYPES[config.save_precision])
     difference = _reopened_difference(model, probe, folder)
