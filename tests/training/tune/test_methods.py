@@ -40,7 +40,7 @@ def test_on_a_full_base(tiny_model: Path, few: Path, tmp_path: Path, method: str
     assert on_disk == pytest.approx(figures["adapter_megabytes"], rel=0.05, abs=2e-3)
 
 
-@pytest.mark.parametrize("quantization", ["nf4", "int8"])
+@pytest.mark.parametrize("quantization", ["nf4", pytest.param("int8", marks=pytest.mark.slow)])
 def test_on_a_quantized_base(
     tiny_model: Path, few: Path, tmp_path: Path, quantization: str
 ) -> None:

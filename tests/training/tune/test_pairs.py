@@ -50,7 +50,7 @@ def test_a_bad_pair_is_refused_by_its_line(
     assert f"{path}:2" in str(error.value)
 
 
-@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("method", ["lora", pytest.param("full", marks=pytest.mark.slow)])
 def test_the_better_answer_is_preferred_more(
     tiny_chat: Path, pairs: Path, tmp_path: Path, method: str
 ) -> None:

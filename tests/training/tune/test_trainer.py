@@ -8,6 +8,9 @@ import pytest
 
 from dilmac.core import ConfigError, MissingDependencyError, read_events
 from dilmac.models import load_model
+from dilmac.tokenizer import Tokenizer
+from dilmac.training.instruct import read_instructions
+from dilmac.training.tune.metric import import_metric, measure_metric
 from tunings import tune
 
 
@@ -21,7 +24,7 @@ def undivided(tiny_model: Path, few: Path, tmp_path_factory: pytest.TempPathFact
     return tune(tiny_model, few, out, gradient_checkpointing=True, log_to="tensorboard").path
 
 
-@pytest.mark.parametrize("micro", [1, 4])
+@pytest.mark.parametrize("micro", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_accumulated_gradients_give_the_same_losses_and_checkpointed_activations_too(
     tiny_model: Path, few: Path, tmp_path: Path, undivided: Path, micro: int
 ) -> None:
@@ -93,7 +96,13 @@ def test_a_metric_of_ones_own(
     )
     assert made.figures["metric"] == {"pairs": 3, "matched": 3}
     with pytest.raises(ConfigError, match="not a number"):
-        tune(tiny_model, few, tmp_path / "two", metric="olcum_dilmac:bozuk", **settings)
+        measure_metric(
+            import_metric("olcum_dilmac:bozuk"),
+            load_model(made.path),
+            Tokenizer(made.path),
+            read_instructions(few)[:1],
+            2,
+        )
     for wrong in ("olcum_dilmac", "olcum_dilmac:yok", "yok_boyle_modul:oran"):
         with pytest.raises(ConfigError, match="--metric"):
             tune(tiny_model, few, tmp_path / "three", metric=wrong)
