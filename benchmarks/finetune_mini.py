@@ -3,12 +3,12 @@
     taskset -c 1 python benchmarks/finetune_mini.py --data instruct-tr.jsonl.zst --work build/ft
 
 The data is split by the hash of the id, as `dilmac finetune` does: 10 % test, 10 % validation.
-Before and after, the model answers greedily, up to `--max-new-tokens`: ten prompts of the test
-part, the sources in turn, word for word into the result; a hundred of the test part as they come;
-and a hundred whose reference is at least `--long` tokens, because the median length of an answer
-says something only where the reference is longer than a name. An answer stops by itself where it
-ends with the model's own end token before the limit. It loops where a piece of at least four
-tokens stands three times in a row.
+Before and after, the model answers, greedily or at `--temperature`, up to `--max-new-tokens`: ten
+prompts of the test part, the sources in turn, word for word into the result; a hundred of the
+test part as they come; and a hundred whose reference is at least `--long` tokens, because the
+median length of an answer says something only where the reference is longer than a name. An
+answer stops by itself where it ends with the model's own end token before the limit. It loops
+where a piece of at least four tokens stands three times in a row.
 
 What follows `--` goes to `dilmac finetune` as it is: `-- --epochs 2 --lora-rank 32`.
 """
@@ -52,13 +52,17 @@ def loops(ids: Sequence[int]) -> bool:
 
 
 class Answerer:
-    """A model folder that answers greedily."""
+    """A model folder that answers: greedily, or at chat's own settings."""
 
-    def __init__(self, folder: Path, max_new_tokens: int):
+    def __init__(self, folder: Path, max_new_tokens: int, temperature: float):
         self.tokenizer = Tokenizer(folder)
         self.model: Any = load_model(folder).eval()
         self.model.config.use_cache = True
         self.max_new_tokens = max_new_tokens
+        self.sampling: dict[str, Any] = {"do_sample": False}
+        if temperature:
+            chat = {"temperature": temperature, "top_k": 40, "top_p": 0.95}
+            self.sampling = {"do_sample": True, **chat}
         self.context = int(self.model.config.max_position_embeddings)
 
     def answer(self, prompt: str) -> tuple[list[int], bool]:
@@ -67,12 +71,13 @@ class Answerer:
         ids = encode_chat(self.tokenizer, messages, open_answer=True).ids
         room = min(self.max_new_tokens, self.context - len(ids))
         stops = self.model.generation_config.eos_token_id
+        torch.manual_seed(42)
         with torch.inference_mode():
             made = self.model.generate(
                 torch.tensor([ids]),
                 attention_mask=torch.ones(1, len(ids), dtype=torch.long),
                 max_new_tokens=room,
-                do_sample=False,
+                **self.sampling,
                 use_cache=True,
             )[0, len(ids) :].tolist()
         ended = bool(made) and made[-1] in stops
@@ -132,8 +137,10 @@ def main() -> None:
     wall, processor = train(chosen.model, data, chosen.work / "chat", flags)
     base = model_folder(chosen.model)
     prompts = chosen_prompts(base, data, chosen.long, chosen.max_prompt)
-    before = Answerer(base, chosen.max_new_tokens)
-    after = Answerer(chosen.work / "chat", chosen.max_new_tokens)
+    before, after = (
+        Answerer(folder, chosen.max_new_tokens, chosen.temperature)
+        for folder in (base, chosen.work / "chat")
+    )
     rows = []
     measured: dict[str, Any] = {}
     for name in ("as they come", "long references"):
@@ -173,6 +180,7 @@ def parse() -> tuple[argparse.Namespace, list[str]]:
         "--max-prompt", type=int, default=256, help="prompts that are asked [tokens]"
     )
     parser.add_argument("--max-new-tokens", type=int, default=200)
+    parser.add_argument("--temperature", type=float, default=0.0, help="0.7 is what chat takes")
     return parser.parse_args(own.split()), flags.split()
 
 

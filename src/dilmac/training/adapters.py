@@ -153,7 +153,8 @@ def find_adapters(folder: Path) -> dict[str, Adapter]:
     if not folder.is_dir():
         raise InputError("no such folder", where=folder)
     found: dict[str, Adapter] = {}
-    for place in sorted(path for path in folder.iterdir() if path.is_dir()):
+    places = (path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+    for place in sorted(places):  # without runs that are not whole
         for inner in (place, place / ADAPTER):
             if (inner / SETTINGS).is_file():
                 found[place.name] = read_adapter(inner, place.name)

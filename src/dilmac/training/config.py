@@ -261,15 +261,16 @@ class FinetuneConfig(StageConfig):
             raise ValueError("--metric needs examples: give a --validation-percent above 0")
         if self.metric and self.objective == "dpo":
             raise ValueError("--metric compares answers with references: take --objective sft")
-        if self.train_rows and not (self.train_embeddings and self.method != "ia3"):
-            raise ValueError("--train-rows: no row is trained with ia3 or --no-train-embeddings")
+        has_rows = self.train_embeddings and self.method not in ("ia3", "full")
+        if self.train_rows and not has_rows:
+            raise ValueError("--train-rows: takes lora, dora or qlora, and --train-embeddings")
         return self
 
     def record(self, inputs: set[str]) -> dict[str, Any]:
         """Without what changes only where and how the same is computed."""
         return super().record(inputs | NOT_RECORDED)
 
-    @field_validator("data", mode="before")
+    @field_validator("data", "targets", mode="before")
     @classmethod
     def _one_is_enough(cls, value: Any) -> Any:
         """A single path stands for itself, in a recipe as in Python."""

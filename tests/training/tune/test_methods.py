@@ -88,7 +88,7 @@ def test_a_target_that_names_nothing_is_refused(
         ({"patience": 2}, "--eval-steps"),
         ({"eval_steps": 2, "validation_percent": 0}, "--validation-percent"),
         ({"metric": "a:b", "objective": "dpo"}, "--objective sft"),
-        ({"train_rows": "new", "method": "ia3"}, "no row is trained"),
+        ({"train_rows": "new", "method": "full"}, "--train-rows"),
     ],
 )
 def test_settings_that_do_not_go_together(wrong: dict[str, object], message: str) -> None:

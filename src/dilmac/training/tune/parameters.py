@@ -9,14 +9,14 @@ from peft import PeftModel, get_peft_model_state_dict
 
 from dilmac.core import Figures
 
-BYTES = 4  # trained weights are kept in fp32
+BYTES = 4  # adapters are trained and saved in fp32
 
 
 @dataclass(frozen=True)
 class ParameterCount:
     """Parameters that are trained, and all of them, those of the adapter included.
 
-    `saved` are the numbers in the adapter's file, where tied tables stand twice.
+    `saved` are the numbers in the adapter's file, where tied tables stand twice; 0 without one.
     """
 
     trainable: int
@@ -29,7 +29,7 @@ class ParameterCount:
 
     @property
     def adapter_megabytes(self) -> float:
-        """Size of the adapter on the disk; of what is trained, where there is none [10⁶ bytes]."""
+        """Size of the adapter on the disk [10⁶ bytes]."""
         return self.saved * BYTES / 1e6
 
     def figures(self) -> Figures:
@@ -41,9 +41,10 @@ class ParameterCount:
         }
 
     def __str__(self) -> str:
+        size = f", {self.adapter_megabytes:,.1f} MB" if self.saved else ""
         return (
-            f"{self.trainable:,} of {self.total:,} parameters are trained ({self.percent:.2f} %, "
-            f"{self.adapter_megabytes:,.1f} MB)"
+            f"{self.trainable:,} of {self.total:,} parameters are trained "
+            f"({self.percent:.2f} %{size})"
         )
 
 
@@ -58,7 +59,7 @@ def count_parameters(model: Any) -> ParameterCount:
         size = packed.shape.numel() if packed is not None else parameter.numel()
         total += size
         trainable += size if parameter.requires_grad else 0
-    saved = trainable
+    saved = 0
     if isinstance(model, PeftModel):
         kept = get_peft_model_state_dict(model, save_embedding_layers=False)
         saved = sum(tensor.numel() for tensor in kept.values())

@@ -21,7 +21,7 @@ def first_new_row(config: FinetuneConfig) -> int | None:
     Raises:
         ConfigError: `--train-rows new`, and nothing says which rows are new.
     """
-    if not config.train_embeddings or config.train_rows == "all" or config.method == "ia3":
+    if not config.train_embeddings or config.train_rows == "all" or config.method == "full":
         return None
     is_ours = (config.model / "artifact.json").is_file()
     figures = open_artifact(config.model, "model").figures if is_ours else {}
@@ -32,7 +32,7 @@ def first_new_row(config: FinetuneConfig) -> int | None:
             where="--train-rows new",
             mend="take a model that `dilmac transplant` extended, or give --train-rows all",
         )
-    return None if config.method == "full" else first
+    return first
 
 
 def rows_settings(base: Any, config: FinetuneConfig, first: int | None) -> dict[str, Any]:
