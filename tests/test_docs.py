@@ -13,7 +13,15 @@ from dilmac.models import ListConfig, PresetsConfig, ShowConfig, SuggestConfig
 from dilmac.quickstart import QuickstartConfig
 from dilmac.serve import ChatConfig
 from dilmac.tokenizer import CompareConfig, ExtendConfig, TokenizerConfig
-from dilmac.training import ConvertConfig, FinetuneConfig, PretrainConfig, RescaleConfig
+from dilmac.training import (
+    ConvertConfig,
+    FinetuneConfig,
+    ListAdaptersConfig,
+    MergeAdapterConfig,
+    PretrainConfig,
+    RescaleConfig,
+    SwitchAdapterConfig,
+)
 from dilmac.transplant import HealConfig, TransplantConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,6 +33,7 @@ PAGES: dict[str, type[BaseModel] | tuple[type[BaseModel], ...]] = {
     "tokenizer-compare": CompareConfig,
     "pretrain": PretrainConfig,
     "finetune": FinetuneConfig,
+    "adapters": (ListAdaptersConfig, SwitchAdapterConfig, MergeAdapterConfig),
     "evaluate": EvaluateConfig,
     "export-gguf": GgufConfig,
     "chat": ChatConfig,

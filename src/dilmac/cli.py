@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
 import dilmac
+from dilmac.cli_adapters import ADAPTER_CONFIGS, adapters_app
 from dilmac.cli_models import CONFIGS, add_transplant, models_app
 from dilmac.core import Artifact, DilmacError, Figures, console, explain
 from dilmac.corpus import CorpusConfig
@@ -93,6 +94,7 @@ def _line(name: str, value: Any) -> None:
 
 
 app.command(models_app(_show))
+app.command(adapters_app(_show))
 add_transplant(app, _show)
 
 
@@ -372,6 +374,7 @@ def _config_of(error: ValidationError) -> type[BaseModel]:
         ChatConfig,
         QuickstartConfig,
         *CONFIGS,
+        *ADAPTER_CONFIGS,
     )
     return next((config for config in known if config.__name__ == error.title), BaseModel)
 

@@ -51,6 +51,7 @@ VERBS = {
     "tokenizer extend": ("dilmac.tokenizer", "ExtendConfig", "extend_tokenizer"),
     "pretrain": ("dilmac.training", "PretrainConfig", "pretrain"),
     "finetune": ("dilmac.training", "FinetuneConfig", "finetune"),
+    "adapters merge": ("dilmac.training", "MergeAdapterConfig", "merge_named_adapter"),
     "transplant": ("dilmac.transplant", "TransplantConfig", "transplant"),
     "heal": ("dilmac.transplant", "HealConfig", "heal"),
     "evaluate": ("dilmac.evaluate", "EvaluateConfig", "evaluate"),

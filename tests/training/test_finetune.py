@@ -121,7 +121,8 @@ def test_killed_and_repeated_gives_the_bytes_of_an_undisturbed_run(
     def flags(out: Path) -> list[str]:
         data = ["--model", str(tiny_model), "--data", str(bundled_instructions()[0])]
         budget = ["--epochs", "2", "--batch-size", "8", "--checkpoint-steps", "5"]
-        return ["finetune", *data, *budget, "--lora-dropout", "0.1", "--out", str(out)]
+        steps = ["--micro-batch-size", "4", "--eval-steps", "4"]
+        return ["finetune", *data, *budget, *steps, "--lora-dropout", "0.1", "--out", str(out)]
 
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     assert run_dilmac(*flags(undisturbed)).returncode == 0

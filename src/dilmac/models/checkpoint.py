@@ -69,8 +69,12 @@ def read_config(folder: Path) -> Any:
         raise InputError(f"transformers cannot read it ({message})", where=folder) from error
 
 
-def load_model(folder: Path, dtype: torch.dtype | None = None) -> PreTrainedModel:
+def load_model(
+    folder: Path, dtype: torch.dtype | None = None, *, quantization: Any = None
+) -> PreTrainedModel:
     """A language model from a folder, one with eyes too, on the CPU, in `dtype` (or float32).
+
+    With a `quantization`, a config of transformers', its matrices are packed while they are read.
 
     Raises:
         InputError: see `require_model_folder`; or the weights do not fit the config.
@@ -91,6 +95,7 @@ def load_model(folder: Path, dtype: torch.dtype | None = None) -> PreTrainedMode
             local_files_only=True,
             use_safetensors=True,
             output_loading_info=True,
+            **({"quantization_config": quantization} if quantization is not None else {}),
         )
     except (
         SafetensorError,

@@ -1,3 +1,10 @@
+from .adapter_configs import ListAdaptersConfig as ListAdaptersConfig
+from .adapter_configs import MergeAdapterConfig as MergeAdapterConfig
+from .adapter_configs import SwitchAdapterConfig as SwitchAdapterConfig
+from .adapters import list_adapters as list_adapters
+from .adapters import merge_named_adapter as merge_named_adapter
+from .adapters import open_adapters as open_adapters
+from .adapters import switch_adapter as switch_adapter
 from .budget import parse_count as parse_count
 from .budget import parse_hours as parse_hours
 from .choices import ScheduleName as ScheduleName
@@ -30,4 +37,7 @@ from .rescale import rescale as rescale
 from .run import Run as Run
 from .run import prepare as prepare
 from .student import Student as Student
+from .tune.methods import adapter_settings as adapter_settings
+from .tune.parameters import ParameterCount as ParameterCount
+from .tune.parameters import count_parameters as count_parameters
 from .windows import IGNORED as IGNORED

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from dilmac.core import StageConfig
 from dilmac.training.budget import parse_count, parse_hours
-from dilmac.training.choices import OptimizerName, Packing, Parallel, ScheduleName
+from dilmac.training.choices import (
+    Method,
+    Objective,
+    OptimizerName,
+    Packing,
+    Parallel,
+    Quantization,
+    Rows,
+    ScheduleName,
+)
 
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
 
@@ -146,7 +155,7 @@ class PretrainConfig(StageConfig):
 
 
 class FinetuneConfig(StageConfig):
-    """Teach a model to answer: instructions and responses in ChatML, by LoRA or in full."""
+    """Teach a model to answer, or to prefer answers, in ChatML: by an adapter or in full."""
 
     model: Path = Field(
         description="model folder with a tokenizer that has ChatML markers, or a name that ships"
@@ -159,22 +168,49 @@ class FinetuneConfig(StageConfig):
     validation: tuple[str, ...] = Field(
         (), description="data to measure on, instead of a part of --data: files, folders or globs"
     )
-    method: Literal["lora", "full"] = Field(
+    objective: Objective = Field(
+        "sft",
+        description="sft learns the answers; dpo learns to prefer one answer to another, from "
+        'pairs of {"prompt", "chosen", "rejected"}',
+    )
+    method: Method = Field(
         "lora",
-        description="lora trains small matrices beside the model's; full trains every parameter, "
-        "for small models",
+        description="lora, dora and ia3 train little beside the model's matrices, qlora does on a "
+        "base of 4 or 8 bits; full trains every parameter, for small models",
+    )
+    quantization: Quantization = Field(
+        "nf4", description="type of the base's matrices under qlora: nf4 (4 bits) or int8"
     )
     epochs: float = Field(3.0, gt=0, description="passes over the data")
     batch_size: int = Field(16, ge=1, description="examples of one optimizer step")
+    micro_batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="examples in memory at once; smaller than a step's accumulates gradients",
+    )
     learning_rate: float | None = Field(
-        None, gt=0, description="highest learning rate; by default 1e-3 for lora, 3e-4 for full"
+        None,
+        gt=0,
+        description="highest learning rate; by default 1e-3 for lora, dora and qlora, 1e-2 for "
+        "ia3, 3e-4 for full, and a twentieth of that for dpo",
     )
     warmup_share: float = Field(0.05, ge=0, lt=1, description="share of steps that warm up [0-1]")
     lora_rank: int = Field(16, ge=1, description="rank of the LoRA matrices")
     lora_alpha: int = Field(32, ge=1, description="scale of the LoRA matrices")
     lora_dropout: float = Field(0.0, ge=0, lt=1, description="dropout before them [0-1]")
+    targets: tuple[str, ...] = Field(
+        (), description="names of the layers that get an adapter; by default the architecture's"
+    )
     train_embeddings: bool = Field(
         True, description="train and save embedding and output rows: the ChatML markers' are new"
+    )
+    train_rows: Rows | None = Field(
+        None,
+        description="which of these rows: all, or new, those alone that `dilmac transplant` put at "
+        "the end; by default new where there are such",
+    )
+    dpo_beta: float = Field(
+        0.1, gt=0, description="dpo: how strongly the model is held to what it was before"
     )
     max_length: int | None = Field(
         None, ge=16, description="longest example [tokens]; the model's context by default"
@@ -215,15 +251,60 @@ class FinetuneConfig(StageConfig):
         "fp32", description="type of the saved weights; bf16 halves the file"
     )
     checkpoint_steps: int = Field(50, ge=1, description="steps between checkpoints [steps]")
+    eval_steps: int | None = Field(
+        None, ge=1, description="steps between measurements of the validation loss [steps]"
+    )
+    patience: int | None = Field(
+        None, ge=1, description="measurements without gain after which training stops"
+    )
+    final_weights: Literal["best", "last"] = Field(
+        "best", description="of the measurements on the way: weights of the best, or the last"
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="compute activations twice instead of keeping them: less memory, slower"
+    )
+    metric: str | None = Field(
+        None,
+        description="module:function of yours that takes predictions and references, two lists of "
+        "texts, and returns a number or numbers by name",
+    )
+    metric_examples: int = Field(50, ge=1, description="validation prompts answered for it")
+    metric_tokens: int = Field(200, ge=1, description="longest of these answers [tokens]")
+    log_to: Literal["tensorboard", "trackio", "wandb"] | None = Field(
+        None, description="where losses are shown too; tensorboard writes into tensorboard/"
+    )
 
-    @field_validator("data", "validation", mode="before")
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
+        if self.micro_batch_size and self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"--micro-batch-size {self.micro_batch_size} does not divide "
+                f"--batch-size {self.batch_size}"
+            )
+        if self.patience and not self.eval_steps:
+            raise ValueError("--patience needs measurements on the way: give --eval-steps")
+        measured = self.validation_percent or self.validation
+        for flag, value in (("--eval-steps", self.eval_steps), ("--metric", self.metric)):
+            if value and not measured:
+                raise ValueError(f"{flag} needs examples: give a --validation-percent above 0")
+        if self.metric and self.objective == "dpo":
+            raise ValueError("--metric compares answers with references: take --objective sft")
+        varied = self.augment_ascii or self.augment_casing or self.augment_spelling
+        if self.objective == "dpo" and (self.packing or varied):
+            raise ValueError("--packing and --augment-… are for --objective sft")
+        has_rows = self.train_embeddings and self.method not in ("ia3", "full")
+        if self.train_rows and not has_rows:
+            raise ValueError("--train-rows: takes lora, dora or qlora, and --train-embeddings")
+        return self
+
+    def record(self, inputs: set[str]) -> dict[str, Any]:
+        """Without what changes only where and how the same is computed."""
+        return super().record(inputs | NOT_RECORDED | {"preview"})
+
+    @field_validator("data", "validation", "targets", mode="before")
     @classmethod
     def _one_is_enough(cls, value: Any) -> Any:
         """A single path stands for itself, in a recipe as in Python."""
         if isinstance(value, str | Path):
             return (str(value),)
         return [str(item) if isinstance(item, Path) else item for item in value]
-
-    def record(self, inputs: set[str]) -> dict[str, Any]:
-        """Without what makes no artifact."""
-        return super().record(inputs | {"preview"})

@@ -1,4 +1,4 @@
-"""Fine-tuning on instructions in ChatML by TRL: loss on the answer only, LoRA or all parameters."""
+"""Fine-tuning in ChatML by TRL: on answers or on preferences, by an adapter or in full."""
 
 from __future__ import annotations
 
@@ -8,57 +8,47 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
-from transformers import AutoTokenizer, PrinterCallback, TrainerCallback
-from trl import SFTConfig, SFTTrainer
 
-from dilmac.core import (
-    Artifact,
-    Build,
-    ConfigError,
-    DilmacError,
-    Events,
-    Figures,
-    Steps,
-    building,
-    num_cpus,
-    say,
-)
-from dilmac.models import (
-    load_model,
-    require_model_folder,
-    round_weights,
-    save_model,
-    with_model_folder,
-    write_model_card,
-)
-from dilmac.tokenizer import IM_END, Tokenizer, copy_tokenizer
+from dilmac.core import Artifact, Build, ConfigError, Figures, building, num_cpus, say
+from dilmac.models import load_model, require_model_folder, with_model_folder, write_model_card
+from dilmac.tokenizer import Tokenizer
 from dilmac.training.allocator import keep_freed_memory
-from dilmac.training.collate import Collator, pad_id, require_packable
+from dilmac.training.collate import require_packable
 from dilmac.training.config import FinetuneConfig
-from dilmac.training.data.prepare import input_files, prepare_conversations, write_rejects
+from dilmac.training.data.examples import Preference
+from dilmac.training.data.prepare import (
+    PreparedData,
+    input_files,
+    prepare_conversations,
+    prepare_data,
+    write_rejects,
+)
 from dilmac.training.instruct import ROWS, encode_split, removed_at_end
-from dilmac.training.lora import merge_adapter, save_adapter, with_adapter
 from dilmac.training.precision import DTYPES, resolve_precision, training_device
-
-CHECKPOINTS = "checkpoints"
-WHOLE = "dilmac-whole"  # marks a checkpoint that was written to its end
-MAX_SAVED_DIFFERENCE = 1e-3  # logits of the saved model against the trained one, in fp32
-# Usual beginnings, not tuned here: full training moves every weight, so it takes smaller steps.
-LEARNING_RATES = {"lora": 1e-3, "full": 3e-4}
+from dilmac.training.tune.methods import adapter_settings
+from dilmac.training.tune.metric import import_metric, measure_metric
+from dilmac.training.tune.pairs import encode_pairs
+from dilmac.training.tune.parameters import count_parameters
+from dilmac.training.tune.quantized import load_quantized, quantization_cost, require_bitsandbytes
+from dilmac.training.tune.rows import first_new_row, rows_in_the_head
+from dilmac.training.tune.save import save_tuned
+from dilmac.training.tune.trainer import CHECKPOINTS, Material, make_trainer, require_log
+from dilmac.training.tune.watch import best_of, newest_checkpoint
 
 
 def finetune(config: FinetuneConfig, *, force: bool = False) -> Artifact:
-    """Fine-tune a model; with LoRA the folder is the merged model, and the adapter in `adapter/`.
+    """Fine-tune a model; with an adapter the folder is the merged model, and it in `adapter/`.
 
     Raises:
         InputError: model or data cannot be read, or do not fit together.
+        ConfigError: settings do not fit the model, or a metric cannot be imported.
+        MissingDependencyError: `--method qlora` or `--log-to` need a package that is missing.
     """
-    if config.preview:
-        raise ConfigError("trains nothing", where="--preview", mend="call `preview_data`")
     config = with_model_folder(config)
     require_model_folder(config.model)
-    data = prepare_conversations(config)
+    metric = import_metric(config.metric) if config.metric else None
+    _require_packages(config)
+    data = _read(config)
     tokenizer = Tokenizer(config.model)
     inputs = {"model": [config.model], **input_files(config)}
     with (
@@ -67,204 +57,129 @@ def finetune(config: FinetuneConfig, *, force: bool = False) -> Artifact:
     ):
         if build.done:
             return build.done
-        _use_the_machine()
-        base = load_model(config.model)
-        if config.packing:
-            require_packable(base.config)
+        torch.set_num_threads(num_cpus())
+        keep_freed_memory()
+        base = _open(config)
         tokenizer.require_fit(base.get_input_embeddings().num_embeddings)
-        max_length = config.max_length or int(base.config.max_position_embeddings)
-        rows, measured = encode_split(
-            data.split, tokenizer, max_length, rows_folder, packing=config.packing
-        )
-        too_long = [*rows.too_long, *measured.too_long]
-        write_rejects(build.path, [*data.rejects, *too_long])
-        model = _prepared(base, config)
-        trainable, total = _num_parameters(model)
-        say(
-            f"finetune: {rows.num_examples:,} examples, {measured.num_examples:,} for validation, "
-            f"{trainable:,} of {total:,} parameters are trained"
-        )
-        trainer = _trainer(model, rows.rows, measured.rows, config, build)
-        started = time.monotonic()
-        before = _validation_loss(trainer) if measured.num_examples else None
-        trainer.train(resume_from_checkpoint=_newest_checkpoint(build.path / CHECKPOINTS))
-        after = _validation_loss(trainer) if measured.num_examples else None
-        timings = {"train_seconds": round(time.monotonic() - started, 1)}
-        # Without the mixed-precision wrapper that the trainer put around `forward`.
-        model = trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-        proof = _save(model, tokenizer, config, build.path)
-        figures = {
-            "examples": rows.num_examples,
-            "examples_validation": measured.num_examples,
-            "examples_test": len(data.split.test),
-            "examples_too_long": len(too_long),
-            **data.figures,
-            "rows": len(rows.rows),
-            "steps": trainer.state.max_steps,
-            "trainable_parameters": trainable,
-            "total_parameters": total,
-            "validation_loss_before": before,
-            "validation_loss": after,
-            **proof,
-            "precision": resolve_precision(config.precision, training_device()),
-        }
+        material, counts = _encoded(base, data, tokenizer, config, rows_folder)
+        cost = _cost(base, material, tokenizer, config)
+        model, figures, timings = _train(base, material, config, build)
+        model, proof = save_tuned(model, tokenizer, config, build.path)
+        if metric:
+            asked = data.split.validation[: config.metric_examples]
+            found = measure_metric(metric, model, tokenizer, asked, config.metric_tokens)
+            figures["metric"] = found
+        shutil.rmtree(build.path / CHECKPOINTS, ignore_errors=True)
+        figures = counts | figures | cost | proof
+        figures["precision"] = resolve_precision(config.precision, training_device())
         write_model_card(build, figures, how="finetuned", base=config.model, sources=data.sources)
         return build.finish(figures, **timings)
 
 
-def _use_the_machine() -> None:
-    torch.set_num_threads(num_cpus())
-    keep_freed_memory()
+def _require_packages(config: FinetuneConfig) -> None:
+    """Refuse what cannot be done, before anything is read."""
+    if config.preview:
+        raise ConfigError("trains nothing", where="--preview", mend="call `preview_data`")
+    require_log(config.log_to)
+    if config.method == "qlora":
+        require_bitsandbytes()
 
 
-def _num_parameters(model: Any) -> tuple[int, int]:
-    """Parameters that are trained, and all."""
-    counts = [(p.numel() if p.requires_grad else 0, p.numel()) for p in model.parameters()]
-    return sum(trained for trained, _ in counts), sum(every for _, every in counts)
+def _read(config: FinetuneConfig) -> PreparedData[Any]:
+    if config.objective == "dpo":
+        return prepare_data(config, Preference)
+    return prepare_conversations(config)
 
 
-def _prepared(base: Any, config: FinetuneConfig) -> Any:
-    """The model with what is to be trained: an adapter beside it, or its own parameters."""
-    if config.method == "lora":
-        return with_adapter(base, config)
-    base.get_input_embeddings().requires_grad_(config.train_embeddings)
-    base.get_output_embeddings().requires_grad_(config.train_embeddings)
+def _open(config: FinetuneConfig) -> Any:
+    """The base: in fp32, or for qlora with packed matrices."""
+    if config.method == "qlora":
+        precision = resolve_precision(config.precision, training_device())
+        return load_quantized(config.model, config.quantization, DTYPES[precision])
+    base = load_model(config.model)
+    if config.method == "full":
+        base.get_input_embeddings().requires_grad_(config.train_embeddings)
+        base.get_output_embeddings().requires_grad_(config.train_embeddings)
     return base
 
 
-def _trainer(
-    model: Any,
-    rows: Dataset,
-    validation: Dataset,
+def _encoded(
+    base: Any,
+    data: PreparedData[Any],
+    tokenizer: Tokenizer,
     config: FinetuneConfig,
-    build: Build,
-) -> SFTTrainer:
-    device = training_device()
-    precision = resolve_precision(config.precision, device)
-    tokenizer = AutoTokenizer.from_pretrained(str(config.model), local_files_only=True)
-    arguments = SFTConfig(
-        output_dir=str(build.path / CHECKPOINTS),
-        num_train_epochs=config.epochs,
-        per_device_train_batch_size=config.batch_size,
-        per_device_eval_batch_size=config.batch_size,
-        learning_rate=config.learning_rate or LEARNING_RATES[config.method],
-        warmup_steps=config.warmup_share,
-        lr_scheduler_type="cosine",
-        max_grad_norm=1.0,
-        bf16=precision == "bf16",
-        fp16=precision == "fp16",
-        activation_checkpointing=False,
-        use_cpu=device.type == "cpu",
-        seed=config.seed,
-        data_seed=config.seed,
-        logging_steps=1,
-        save_strategy="steps",
-        save_steps=config.checkpoint_steps,
-        save_total_limit=2,
-        eval_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=device.type == "cuda",
-        max_length=None,
-        packing=False,
-        # Of the bundled instructions a third of every random batch would be padding.
-        train_sampling_strategy="group_by_length",
-        remove_unused_columns=False,
-        dataset_kwargs={"skip_prepare_dataset": True},
-    )
-    trainer = SFTTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=rows,
-        eval_dataset=validation if len(validation) else None,
-        data_collator=Collator(pad_id(Tokenizer(config.model))),
-        processing_class=tokenizer,
-        callbacks=[Watcher(Events(build.path / "events.jsonl"))],
-    )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
-
-
-class Watcher(TrainerCallback):  # type: ignore[misc]
-    """Progress, the record of events, and the mark on whole checkpoints."""
-
-    def __init__(self, events: Events):
-        self.events = events
-        self.steps: Steps | None = None
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.events.cut_after(state.global_step)
-        self.steps = Steps(
-            "finetune", total=state.max_steps, done=state.global_step, unit="steps"
-        ).__enter__()
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        if self.steps and logs and "loss" in logs:
-            self.events.write("step", step=state.global_step, loss=logs["loss"])
-            self.steps.advance(note=f"loss {logs['loss']:.3f}")
-
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        (folder / WHOLE).touch()
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self.steps:
-            self.steps.__exit__(None, None, None)
-            self.steps = None
-
-
-def _newest_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end; half-written ones are removed."""
-    whole = []
-    for path in folder.glob("checkpoint-*"):
-        if (path / WHOLE).exists():
-            whole.append((int(path.name.split("-")[1]), str(path)))
-        else:
-            shutil.rmtree(path, ignore_errors=True)
-    return max(whole)[1] if whole else None
-
-
-def _validation_loss(trainer: SFTTrainer) -> float:
-    """Mean loss of the validation answers [nats per token]."""
-    return round(float(trainer.evaluate()["eval_loss"]), 4)
-
-
-def _save(model: Any, tokenizer: Tokenizer, config: FinetuneConfig, folder: Path) -> Figures:
-    """Save the whole model, and prove that what was saved is what was trained."""
-    model.eval()
-    probe = torch.arange(len(tokenizer), device=model.device)[:64].unsqueeze(0)
-    proof: Figures = {}
-    if config.method == "lora":
-        save_adapter(model, config.model.name, folder / "adapter")
-        model, difference = merge_adapter(model, probe, folder)
-        proof["merge_logit_difference"] = float(f"{difference:.2g}")
-    stops = [tokenizer.control_id(IM_END), tokenizer.document_start_id]
-    model.config.eos_token_id = stops
-    model.generation_config.eos_token_id = stops
-    model.config.pad_token_id = model.generation_config.pad_token_id = pad_id(tokenizer)
-    round_weights(model, DTYPES[config.save_precision])
-    save_model(model, folder, DTYPES[config.save_precision])
-    difference = _reopened_difference(model, probe, folder)
-    proof["saved_logit_difference"] = float(f"{difference:.2g}")
-    copy_tokenizer(config.model, folder)
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-    return proof
-
-
-def _reopened_difference(model: Any, probe: torch.Tensor, folder: Path) -> float:
-    """Largest difference of a logit between the model and its folder, opened again.
-
-    Raises:
-        DilmacError: it is not the same model.
-    """
-    reopened = load_model(folder).to(probe.device).eval()
-    with torch.inference_mode():
-        ours, theirs = (m(input_ids=probe, use_cache=False).logits for m in (model, reopened))
-    difference = float((ours.float() - theirs.float()).abs().max())
-    if not difference <= MAX_SAVED_DIFFERENCE:
-        raise DilmacError(
-            f"the saved model's logits differ by {difference:.2g} from the trained one's",
-            where=folder,
-            mend="train with --precision fp32",
+    rows_folder: Path,
+) -> tuple[Material, Figures]:
+    """Both parts in ids; what is left out is named among the rejects."""
+    max_length = config.max_length or int(base.config.max_position_embeddings)
+    if config.objective == "dpo":
+        train, validation = encode_pairs(data.split, tokenizer, max_length)
+    else:
+        if config.packing:
+            require_packable(base.config)
+        train, validation = encode_split(
+            data.split, tokenizer, max_length, rows_folder, packing=config.packing
         )
-    return difference
+    too_long = [*train.too_long, *validation.too_long]
+    write_rejects(rows_folder.parent, [*data.rejects, *too_long])
+    counts = {
+        "examples": train.num_examples,
+        "examples_validation": validation.num_examples,
+        "examples_test": len(data.split.test),
+        "examples_too_long": len(too_long),
+        **data.figures,
+        "rows": len(train.rows),
+    }
+    return Material(train.rows, validation.rows), counts
+
+
+def _cost(base: Any, material: Material, tokenizer: Tokenizer, config: FinetuneConfig) -> Figures:
+    """What quantizing the base cost, for qlora on answers."""
+    if config.method != "qlora":
+        return {}
+    rows = material.validation if config.objective == "sft" else []
+    return quantization_cost(config.model, base, tokenizer, rows)
+
+
+def _train(
+    base: Any, material: Material, config: FinetuneConfig, build: Build
+) -> tuple[Any, Figures, dict[str, float]]:
+    """The trained model, with its adapter beside it; what was counted and measured; the time."""
+    adapter = None
+    if config.method != "full":
+        adapter = adapter_settings(base, config, first_new_row(config))
+    trainer = make_trainer(base, adapter, material, config, build.path)
+    count = count_parameters(trainer.model)
+    say(
+        f"finetune: {len(material.train):,} examples, {len(material.validation):,} for validation; "
+        f"{count}"
+    )
+    started = time.monotonic()
+    with rows_in_the_head(trainer.model):
+        before = _measured(trainer, material)
+        trainer.train(resume_from_checkpoint=newest_checkpoint(build.path / CHECKPOINTS))
+        after = _measured(trainer, material)
+    timings = {"train_seconds": round(time.monotonic() - started, 1)}
+    # Without the mixed-precision wrapper that the trainer put around `forward`.
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+    figures = {"steps": trainer.state.global_step, **count.figures()}
+    figures |= {f"{name}_before": value for name, value in before.items()} | after
+    best = best_of(trainer)
+    if best.loss is not None and config.final_weights == "best":
+        if best.loss < after["validation_loss"]:
+            best.restore(model, build.path / CHECKPOINTS)
+            figures["validation_loss"] = round(best.loss, 4)
+        figures["best_step"] = best.step
+    return model, figures, timings
+
+
+def _measured(trainer: Any, material: Material) -> Figures:
+    """Mean loss of the validation answers [nats per token], or of the pairs [nats] with the share
+    in which the better answer is preferred."""
+    if not len(material.validation):
+        return {"validation_loss": None}
+    metrics = trainer.evaluate()
+    figures: Figures = {"validation_loss": round(float(metrics["eval_loss"]), 4)}
+    if "eval_rewards/accuracies" in metrics:
+        figures["validation_preferred"] = round(float(metrics["eval_rewards/accuracies"]), 4)
+    return figures

@@ -115,17 +115,26 @@ def encode_split(
     train = encode_to_disk(
         split.train, tokenizer, max_length, folder / "train.arrow", packing=packing
     )
+    path = folder / "validation.arrow"
+    validation = encode_to_disk(split.validation, tokenizer, max_length, path)
+    require_fitting(train, validation, max_length)
+    return train, validation
+
+
+def require_fitting(train: EncodedData, validation: EncodedData, max_length: int) -> None:
+    """Say how many examples are too long.
+
+    Raises:
+        InputError: all that would be trained on are.
+    """
     if not train.num_examples:
         raise InputError(
             f"no example fits into {max_length} tokens",
             where=train.too_long[0].where,
             mend="give a larger --max-length or shorter examples",
         )
-    path = folder / "validation.arrow"
-    validation = encode_to_disk(split.validation, tokenizer, max_length, path)
     if too_long := len(train.too_long) + len(validation.too_long):
         say(f"finetune: {too_long:,} examples of more than {max_length} tokens were left out")
-    return train, validation
 
 
 @contextmanager

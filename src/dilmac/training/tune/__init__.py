@@ -1,0 +1,1 @@
+"""What `dilmac finetune` is made of: methods, rows, objectives, the trainer, merging."""

@@ -1,0 +1,99 @@
+"""QLoRA's base: matrices of 4 or 8 bits by bitsandbytes, and the same with ordinary numbers."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from dilmac.core import Figures, MissingDependencyError
+from dilmac.models import load_model
+from dilmac.tokenizer import Tokenizer
+from dilmac.training.tune.merge import logits_on, probe_of
+from dilmac.training.windows import IGNORED
+
+MAX_ROWS = 64
+
+
+def require_bitsandbytes() -> None:
+    """
+    Raises:
+        MissingDependencyError: bitsandbytes is not installed.
+    """
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise MissingDependencyError(
+            "needs bitsandbytes", where="--method qlora", mend="pip install 'dilmac[qlora]'"
+        )
+
+
+def load_quantized(folder: Path, kind: str, dtype: torch.dtype) -> Any:
+    """The model with the matrices of its blocks in `nf4` or `int8`; tables and norms as they are.
+
+    `dtype` is that of the arithmetic. NF4 is doubly quantized, as in QLoRA (Dettmers et al. 2023).
+
+    Raises:
+        MissingDependencyError: bitsandbytes is not installed.
+        InputError: see `load_model`.
+    """
+    require_bitsandbytes()
+    from transformers import BitsAndBytesConfig
+
+    # int8 says at every matrix that it rounds what goes in.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    if kind == "int8":
+        settings = BitsAndBytesConfig(load_in_8bit=True)
+    else:
+        settings = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=kind,
+            bnb_4bit_compute_dtype=dtype,
+            bnb_4bit_use_double_quant=True,
+        )
+    return load_model(folder, dtype, quantization=settings)
+
+
+def dequantized(model: Any) -> Any:
+    """The same model with ordinary matrices in fp32, which hold the values of the quantized ones.
+
+    peft's `merge_and_unload` leaves bitsandbytes' layers in place, rounding what it merged: a merge
+    without loss begins here.
+    """
+    plain = model.dequantize(torch.float32).float()
+    plain.config.quantization_config = None
+    del plain.config.quantization_config
+    return plain
+
+
+def quantization_cost(
+    folder: Path, quantized: Any, tokenizer: Tokenizer, rows: Sequence[dict[str, Any]]
+) -> Figures:
+    """How far a quantized base is from the full one: in logits, and in loss of the validation.
+
+    The losses [nats per answer token] are of the same at most `MAX_ROWS` rows for both.
+    """
+    full = load_model(folder).to(quantized.device).eval()
+    probe = probe_of(tokenizer, quantized.device)
+    difference = float((logits_on(quantized, probe) - logits_on(full, probe)).abs().max())
+    figures: Figures = {"quantized_logit_difference": float(f"{difference:.2g}")}
+    if len(rows):
+        some = [rows[place] for place in range(min(MAX_ROWS, len(rows)))]
+        figures["base_loss_full"] = round(answer_loss(full, some), 4)
+        figures["base_loss_quantized"] = round(answer_loss(quantized, some), 4)
+    return figures
+
+
+def answer_loss(model: Any, rows: Sequence[dict[str, Any]]) -> float:
+    """Mean loss of what the rows' labels name [nats per token], row by row."""
+    total, count = 0.0, 0
+    for row in rows:
+        ids = torch.tensor([row["input_ids"]], device=model.device)
+        labels = torch.tensor(row["labels"][1:], device=model.device)
+        logits = logits_on(model, ids)[0, :-1]
+        total += float(F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum"))
+        count += int((labels != IGNORED).sum())
+    return total / max(1, count)
