@@ -26,8 +26,13 @@ def test_rows_are_a_prompt_and_two_answers_with_their_ends(
         assert row["chosen_ids"] == [*tokenizer.encode(pair.chosen.content), end]
         assert row["rejected_ids"] == [*tokenizer.encode(pair.rejected.content), end]
         assert tokenizer.decode(row["prompt_ids"]).endswith("assistant\n")
-    short, _ = encode_pairs(Split(read), tokenizer, 40)
-    assert len(short.too_long) > 0 and short.num_examples + len(short.too_long) == 32
+    longest = [
+        len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
+        for row in train.rows
+    ]
+    short, _ = encode_pairs(Split(read), tokenizer, min(longest))
+    assert short.num_examples == longest.count(min(longest))
+    assert short.num_examples + len(short.too_long) == 32
     with pytest.raises(InputError, match="no example fits"):
         encode_pairs(Split(read), tokenizer, 8)
 
