@@ -72,10 +72,8 @@ def finetune(config: FinetuneConfig, *, force: bool = False) -> Artifact:
         if config.packing:
             require_packable(base.config)
         tokenizer.require_fit(base.get_input_embeddings().num_embeddings)
-        max_length = config.max_length or int(base.config.max_position_embeddings)
-        rows, measured = encode_split(
-            data.split, tokenizer, max_length, rows_folder, packing=config.packing
-        )
+        context = int(base.config.max_position_embeddings)
+        rows, measured = encode_split(data.split, tokenizer, config, context, rows_folder)
         too_long = [*rows.too_long, *measured.too_long]
         write_rejects(build.path, [*data.rejects, *too_long])
         model = _prepared(base, config)
