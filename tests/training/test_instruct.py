@@ -12,6 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCau
 from dilmac.core import ConfigError, InputError
 from dilmac.tokenizer import END_OF_TEXT, IM_END, Message, Tokenizer
 from dilmac.training.collate import Collator, pad_id, require_packable
+from dilmac.training.config import FinetuneConfig
 from dilmac.training.data.examples import Conversation
 from dilmac.training.data.read import read_instructions
 from dilmac.training.data.split import Split
@@ -39,6 +40,12 @@ def conversation(*texts: str, system: str | None = None) -> Conversation:
     ]
     first = [] if system is None else [Message("system", system)]
     return Conversation(where="data.jsonl:1", messages=(*first, *turns))
+
+
+def settings_of(folder: Path, **values: object) -> FinetuneConfig:
+    return FinetuneConfig.model_validate(
+        {"model": folder, "data": "data.jsonl", "out": folder / "out", **values}
+    )
 
 
 def test_only_the_answer_and_its_end_are_learned(tmp_path: Path, tokenizer: Tokenizer) -> None:
@@ -85,7 +92,9 @@ def test_long_examples_are_left_out_whole(tmp_path: Path, tokenizer: Tokenizer) 
     assert encoded.num_examples == 1
     assert [reject.where for reject in encoded.too_long] == [examples[1].where]
     with pytest.raises(InputError, match="no example fits"):
-        encode_split(Split(train=examples[1:]), tokenizer, 64, tmp_path / "rows")
+        encode_split(
+            Split(train=examples[1:]), tokenizer, settings_of(tmp_path), 64, tmp_path / "r"
+        )
 
 
 def test_what_teaches_nothing_is_refused(tokenizer: Tokenizer) -> None:
@@ -141,7 +150,7 @@ def test_packed_logits_equal_those_of_each_example_alone(
 ) -> None:
     examples = [conversation("Soru", f"cevap {'uzun ' * n}") for n in (1, 12, 3, 7, 2, 5)]
     alone = encode_to_disk(examples, tokenizer, 64, tmp_path / "rows.arrow").rows
-    packed = encode_to_disk(examples, tokenizer, 64, tmp_path / "packed.arrow", packing=True)
+    packed = encode_to_disk(examples, tokenizer, 64, tmp_path / "packed.arrow", pack_to=64)
     assert packed.num_examples == 6 and len(packed.rows) < 6
     assert max(packed.rows["length"]) <= 64
     model = small_model(kind, len(tokenizer))
@@ -167,6 +176,25 @@ def test_packed_logits_equal_those_of_each_example_alone(
             assert labels[place, start] == IGNORED  # nothing is predicted from another's end
             found += 1
     assert found == 6
+
+
+def test_packed_rows_are_as_long_as_wanted_and_no_longer_than_memory_allows(
+    tmp_path: Path, tokenizer: Tokenizer
+) -> None:
+    examples = [conversation("Soru", "uzun " * (n % 7 + 1)) for n in range(300)]
+    split = Split(train=examples, validation=examples[:5])
+    for number, (max_length, longest) in enumerate([(100, 100), (None, 1024)]):
+        config = settings_of(tmp_path, packing=True, max_length=max_length)
+        folder = tmp_path / str(number)
+        train, measured = encode_split(split, tokenizer, config, 40_960, folder)
+        assert 0.9 * longest < max(train.rows["length"]) <= longest
+        assert train.num_examples == 300 and len(measured.rows) == 5
+        ids = sorted(token for row in train.rows for token in row["input_ids"])
+        assert ids == sorted(t for e in examples for t in encode_row(e, tokenizer).input_ids)
+    one = [conversation("Soru", "uzun " * 2000)]
+    config = settings_of(tmp_path, packing=True)
+    train, _ = encode_split(Split(train=one), tokenizer, config, 40_960, tmp_path / "long")
+    assert len(train.rows) == 1 and train.rows["length"][0] > 1024
 
 
 def test_models_that_carry_a_state_are_not_packed() -> None:

@@ -217,8 +217,8 @@ class FinetuneConfig(StageConfig):
     )
     packing: bool = Field(
         False,
-        description="several examples in one row of --max-length tokens, none of which sees "
-        "another; --batch-size then counts rows",
+        description="several examples in one row of --max-length tokens (1,024 by default), none "
+        "of which sees another; --batch-size then counts rows",
     )
     invalid: Literal["error", "reject"] = Field(
         "error",

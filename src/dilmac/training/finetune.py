@@ -111,15 +111,13 @@ def _encoded(
     rows_folder: Path,
 ) -> tuple[Material, Figures]:
     """Both parts in ids; what is left out is named among the rejects."""
-    max_length = config.max_length or int(base.config.max_position_embeddings)
+    context = int(base.config.max_position_embeddings)
     if config.objective == "dpo":
-        train, validation = encode_pairs(data.split, tokenizer, max_length)
+        train, validation = encode_pairs(data.split, tokenizer, config.max_length or context)
     else:
         if config.packing:
             require_packable(base.config)
-        train, validation = encode_split(
-            data.split, tokenizer, max_length, rows_folder, packing=config.packing
-        )
+        train, validation = encode_split(data.split, tokenizer, config, context, rows_folder)
     too_long = [*train.too_long, *validation.too_long]
     write_rejects(rows_folder.parent, [*data.rejects, *too_long])
     counts = {

@@ -15,6 +15,7 @@ from datasets import Dataset
 
 from dilmac.core import InputError, say
 from dilmac.tokenizer import Tokenizer
+from dilmac.training.config import FinetuneConfig
 from dilmac.training.data.encode import encode_example
 from dilmac.training.data.examples import Conversation, Reject
 from dilmac.training.data.split import Split
@@ -22,6 +23,8 @@ from dilmac.training.pack import best_fit
 from dilmac.training.windows import IGNORED
 
 ROWS = "rows"  # folder of the encoded data, while a run needs it
+# A packed row by default: that of a model's context (40,960 in Qwen3) would fill the memory.
+PACKED_TOKENS = 1024
 BATCH_ROWS = 256  # in memory at once, while they are written
 # `length` is what Trainer groups batches by; it would read every row for it.
 _COLUMNS = ("input_ids", "labels", "positions", "length")
@@ -70,12 +73,13 @@ def encode_to_disk(
     max_length: int,
     path: Path,
     *,
-    packing: bool = False,
+    pack_to: int | None = None,
 ) -> EncodedData:
     """Write the rows of the examples that fit into `max_length` tokens into an Arrow file.
 
-    With `packing` a row holds as many examples as fit, longest first into the fullest row that has
-    room (see `pack.best_fit`); it may well be that none fits, and there is no row.
+    With `pack_to` a row holds as many examples as fit into so many tokens, or as many as the
+    longest example has: longest first into the fullest row that has room (see `pack.best_fit`). It
+    may well be that no example fits, and there is no row.
 
     Raises:
         InputError: nothing in an example is learned.
@@ -94,27 +98,29 @@ def encode_to_disk(
 
     rows = _write(fitting(), path)
     num_examples = len(rows)
-    if packing and num_examples:
-        rows = _write(_packed(rows, max_length), path.with_suffix(".packed.arrow"))
+    if pack_to and num_examples:
+        rows = _write(_packed(rows, pack_to), path.with_suffix(".packed.arrow"))
     return EncodedData(rows, num_examples, too_long)
 
 
 def encode_split(
     split: Split[Conversation],
     tokenizer: Tokenizer,
-    max_length: int,
+    config: FinetuneConfig,
+    context: int,
     folder: Path,
-    *,
-    packing: bool = False,
 ) -> tuple[EncodedData, EncodedData]:
     """Rows to train on, packed if wanted, and rows to measure, in files of a folder.
+
+    `context` is the model's [tokens].
 
     Raises:
         InputError: no example to train on fits.
     """
-    train = encode_to_disk(
-        split.train, tokenizer, max_length, folder / "train.arrow", packing=packing
-    )
+    max_length = config.max_length or context
+    pack_to = (config.max_length or min(context, PACKED_TOKENS)) if config.packing else None
+    path = folder / "train.arrow"
+    train = encode_to_disk(split.train, tokenizer, max_length, path, pack_to=pack_to)
     path = folder / "validation.arrow"
     validation = encode_to_disk(split.validation, tokenizer, max_length, path)
     require_fitting(train, validation, max_length)
@@ -149,7 +155,7 @@ def removed_at_end(folder: Path) -> Iterator[Path]:
 def _packed(rows: Dataset, capacity: int) -> Iterator[dict[str, Any]]:
     """Rows of several examples, one behind the other."""
     lengths = np.array(rows["length"], dtype=np.int32)
-    bins, num_bins = best_fit(lengths, capacity)
+    bins, num_bins = best_fit(lengths, max(capacity, int(lengths.max())))
     order = np.argsort(bins, kind="stable")  # in a row, examples keep their order
     bounds = np.searchsorted(bins[order], np.arange(num_bins + 1))
     for start, end in pairwise(bounds.tolist()):
