@@ -14,6 +14,8 @@ from cyclopts import App, CycloptsError, Parameter
 from pydantic import BaseModel, ValidationError
 
 import dilmac
+from dilmac.cli_classify import CONFIGS as CLASSIFY_CONFIGS
+from dilmac.cli_classify import add_compare, classify_app
 from dilmac.cli_models import CONFIGS, add_transplant, models_app
 from dilmac.core import Artifact, DilmacError, Figures, console, explain
 from dilmac.corpus import CorpusConfig
@@ -93,6 +95,8 @@ def _line(name: str, value: Any) -> None:
 
 app.command(models_app(_show))
 add_transplant(app, _show)
+app.command(classify_app(_show))
+add_compare(app, _show)
 
 
 @app.command(sort_key=0)
@@ -367,6 +371,7 @@ def _config_of(error: ValidationError) -> type[BaseModel]:
         ChatConfig,
         QuickstartConfig,
         *CONFIGS,
+        *CLASSIFY_CONFIGS,
     )
     return next((config for config in known if config.__name__ == error.title), BaseModel)
 

@@ -51,9 +51,11 @@ VERBS = {
     "tokenizer extend": ("dilmac.tokenizer", "ExtendConfig", "extend_tokenizer"),
     "pretrain": ("dilmac.training", "PretrainConfig", "pretrain"),
     "finetune": ("dilmac.training", "FinetuneConfig", "finetune"),
+    "classify train": ("dilmac.training", "ClassifyConfig", "classify_train"),
     "transplant": ("dilmac.transplant", "TransplantConfig", "transplant"),
     "heal": ("dilmac.transplant", "HealConfig", "heal"),
     "evaluate": ("dilmac.evaluate", "EvaluateConfig", "evaluate"),
+    "compare": ("dilmac.evaluate", "CompareRunsConfig", "compare_runs"),
     "export gguf": ("dilmac.export", "GgufConfig", "export_gguf"),
 }
 SAMPLES: dict[str, Callable[[], list[Path]]] = {

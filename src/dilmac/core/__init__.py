@@ -51,7 +51,7 @@ from dilmac.core.progress import Events, Steps, console, read_events, say
 from dilmac.core.records import InputRecord
 from dilmac.core.shards import SPLITS, ShardWriter, count_text_bytes, read_documents, read_texts
 from dilmac.core.split import Part, part_of, place_of
-from dilmac.core.texts import read_measured_texts, read_records
+from dilmac.core.texts import json_object, read_measured_texts, read_records
 
 __all__ = [
     "FORMATS",
@@ -94,6 +94,7 @@ __all__ = [
     "figure_html",
     "file_format",
     "input_record",
+    "json_object",
     "machine",
     "num_cpus",
     "open_artifact",

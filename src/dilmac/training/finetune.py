@@ -45,6 +45,7 @@ from dilmac.training.instruct import (
     split_examples,
 )
 from dilmac.training.lora import merge_adapter, save_adapter, with_adapter
+from dilmac.training.peak import PeakMemory
 from dilmac.training.precision import DTYPES, resolve_precision, training_device
 
 CHECKPOINTS = "checkpoints"
@@ -88,11 +89,18 @@ def finetune(config: FinetuneConfig, *, force: bool = False) -> Artifact:
             f"{trainable:,} of {total:,} parameters are trained"
         )
         trainer = _trainer(model, rows, measured, config, build)
+        trainer.add_callback(peak := PeakMemory())
         started = time.monotonic()
         before = _validation_loss(trainer) if measured else None
-        trainer.train(resume_from_checkpoint=_newest_checkpoint(build.path / CHECKPOINTS))
+        checkpoint = _newest_checkpoint(build.path / CHECKPOINTS)
+        trainer.train(resume_from_checkpoint=checkpoint)
         after = _validation_loss(trainer) if measured else None
-        timings = {"train_seconds": round(time.monotonic() - started, 1)}
+        timings = {
+            "train_seconds": round(time.monotonic() - started, 1),
+            "peak_memory_bytes": peak.num_bytes,
+        }
+        if checkpoint:
+            timings["resumed_at_step"] = int(Path(checkpoint).name.split("-")[1])
         # Without the mixed-precision wrapper that the trainer put around `forward`.
         model = trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
         proof = _save(model, tokenizer, config, build.path)
