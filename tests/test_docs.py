@@ -7,13 +7,20 @@ import pytest
 from pydantic import BaseModel
 
 from dilmac.corpus import CorpusConfig
-from dilmac.evaluate import EvaluateConfig
+from dilmac.evaluate import CompareRunsConfig, EvaluateConfig
 from dilmac.export import GgufConfig
 from dilmac.models import ListConfig, PresetsConfig, ShowConfig, SuggestConfig
 from dilmac.quickstart import QuickstartConfig
 from dilmac.serve import ChatConfig
 from dilmac.tokenizer import CompareConfig, ExtendConfig, TokenizerConfig
-from dilmac.training import ConvertConfig, FinetuneConfig, PretrainConfig, RescaleConfig
+from dilmac.training import (
+    ClassifyConfig,
+    ConvertConfig,
+    FinetuneConfig,
+    PredictConfig,
+    PretrainConfig,
+    RescaleConfig,
+)
 from dilmac.transplant import HealConfig, TransplantConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,6 +32,8 @@ PAGES: dict[str, type[BaseModel] | tuple[type[BaseModel], ...]] = {
     "tokenizer-compare": CompareConfig,
     "pretrain": PretrainConfig,
     "finetune": FinetuneConfig,
+    "classify": (ClassifyConfig, PredictConfig),
+    "compare": CompareRunsConfig,
     "evaluate": EvaluateConfig,
     "export-gguf": GgufConfig,
     "chat": ChatConfig,

@@ -75,14 +75,11 @@ def read_parts(config: ClassifyConfig) -> Parts:
         InputError: a line is no JSON object, or its text or label is none; a label cannot be
             learned.
     """
-    own = {
-        "validation": _read(config, config.validation),
-        "test": _read(config, config.test),
-    }
-    parts = Parts(**own)
+    parts = Parts(validation=_read(config, config.validation), test=_read(config, config.test))
     for example in _read(config, config.data):
         part = part_of(example.key)
-        place = parts.train if part == "train" or own[part] else getattr(parts, part)
+        has_files = part != "train" and getattr(config, part)
+        place = parts.train if has_files else getattr(parts, part)
         place.append(example)
     _require_learnable(parts, config)
     return parts
