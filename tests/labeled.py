@@ -16,17 +16,15 @@ SIGNS = {"olumlu": "Çok iyi.", "olumsuz": "Çok kötü!", "soru": "Neden mi?"}
 
 
 def labeled(count: int, labels: Iterable[str] = tuple(SIGNS)) -> list[dict[str, Any]]:
-    """Texts whose last words say their label."""
+    """Texts whose first and last words say their label."""
     names = tuple(labels)
-    return [
-        {
-            "id": f"t{number}",
-            "text": " ".join(random.Random(number).choices(WORDS, k=4 + number % 5))
-            + f" {SIGNS[names[number % len(names)]]}",
-            "label": names[number % len(names)],
-        }
-        for number in range(count)
-    ]
+    rows = []
+    for number in range(count):
+        label = names[number % len(names)]
+        words = " ".join(random.Random(number).choices(WORDS, k=1 + number % 6))
+        text = f"{SIGNS[label]} {words} {SIGNS[label]}"
+        rows.append({"id": f"t{number}", "text": text, "label": label})
+    return rows
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> Path:

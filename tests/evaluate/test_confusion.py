@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dilmac.evaluate import classification_figures
@@ -14,6 +14,7 @@ LABELS = ["a", "b", "c", "d"]
 PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40)
 
 
+@settings(max_examples=50, deadline=None)
 @given(PAIRS)
 def test_figures_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     actual, predicted = ([pair[side] for pair in pairs] for side in (0, 1))

@@ -71,7 +71,7 @@ def test_what_cannot_be_labeled_is_refused(
         predict(file=path)
     with pytest.raises(ConfigError, match="--file: goes without texts"):
         predict(file=path, text=("Bir.",))
-    with pytest.raises(InputError, match="text 2: .*empty"):
+    with pytest.raises(InputError, match=r"text 2: .*empty"):
         predict(text=("Bir.", " "))
     with pytest.raises(InputError, match="no such file"):
         predict(file=tmp_path / "nowhere.txt")
