@@ -30,7 +30,7 @@ class PredictFlags(PredictConfig):
 class CompareRunsFlags(CompareRunsConfig):
     """CompareRunsConfig's flags: its runs stand on the command line without a name."""
 
-    runs: Annotated[tuple[Path, ...], NotAFlag] = (Path(),)
+    runs: Annotated[tuple[Path, ...], NotAFlag] = ()
 
 
 DEFAULT_COMPARE = CompareRunsFlags()

@@ -46,7 +46,7 @@ from dilmac.core.files import (
     written_whole,
 )
 from dilmac.core.machine import machine, num_cpus, versions
-from dilmac.core.pages import Page, figure_html
+from dilmac.core.pages import Page, figure_html, require_writable
 from dilmac.core.progress import Events, Steps, console, read_events, say
 from dilmac.core.records import InputRecord
 from dilmac.core.shards import SPLITS, ShardWriter, count_text_bytes, read_documents, read_texts
@@ -110,6 +110,7 @@ __all__ = [
     "read_table",
     "read_texts",
     "remove_whole",
+    "require_writable",
     "say",
     "sha256_of",
     "unknown_key",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dilmac.core import (
     Artifact,
-    ConfigError,
     DilmacError,
     Figures,
     read_measured_texts,
+    require_writable,
     say,
 )
 from dilmac.evaluate.compare.config import CompareRunsConfig
@@ -32,7 +31,7 @@ def compare_runs(config: CompareRunsConfig) -> Figures:
         ConfigError: the page cannot be written.
     """
     if config.html:
-        _require_place(config.html)
+        require_writable(config.html)
     texts = list(read_measured_texts(config.text, max_bytes=config.max_text_bytes))
     artifacts = [open_run(folder) for folder in config.runs]
     names = _names(config.runs)
@@ -112,10 +111,3 @@ def _names(folders: Sequence[Path]) -> list[str]:
         end if ends.count(end) == 1 else str(folder)
         for end, folder in zip(ends, folders, strict=True)
     ]
-
-
-def _require_place(path: Path) -> None:
-    folder = path.absolute().parent
-    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        found = "is a folder" if path.is_dir() else f"no folder to write to: {folder}"
-        raise ConfigError(found, where=f"--html {path}", mend="name a file in a folder that exists")

@@ -77,9 +77,14 @@ def _of_file(path: Path, field: str) -> Iterator[Figures]:
 
 
 def _lines(lines: Iterable[str], name: str) -> Iterator[Figures]:
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            yield _checked({"text": line.rstrip("\r\n")}, f"{name}:{number}", "text")
+    try:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield _checked({"text": line.rstrip("\r\n")}, f"{name}:{number}", "text")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"no UTF-8 ({error.reason})", where=name, mend="give the text in UTF-8"
+        ) from error
 
 
 def _checked(values: dict[str, Any], where: str, field: str) -> Figures:
