@@ -70,7 +70,7 @@ def _wait(model: Any) -> None:
 
 
 def _median(seconds: Any) -> float:
-    return round(1000 * statistics.median(seconds), 2)
+    return round(1000 * float(statistics.median(seconds)), 2)
 
 
 def bits_per_byte(folder: Path, texts: Sequence[str]) -> float | None:

@@ -70,12 +70,11 @@ def _peak_memory(artifact: Artifact) -> int | None:
     if found:
         return int(found)
     events = artifact.path / "events.jsonl"
-    seen = (
-        [e["memory_bytes"] for e in read_events(events) if e.get("memory_bytes")]
-        if (events.is_file())
-        else []
+    if not events.is_file():
+        return None
+    return max(
+        (e["memory_bytes"] for e in read_events(events) if e.get("memory_bytes")), default=None
     )
-    return max(seen) if seen else None
 
 
 def _size(folder: Path, pattern: str) -> int:

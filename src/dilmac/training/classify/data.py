@@ -101,34 +101,34 @@ def _read(config: ClassifyConfig, patterns: Sequence[str]) -> list[Example]:
 def _example(values: dict[str, object], where: str, config: ClassifyConfig) -> Example:
     text = values.get(config.text_field)
     if not isinstance(text, str) or not text.strip():
-        raise _no_field(values, config.text_field, where, "text", "--text-field")
+        raise _no_field(values, config.text_field, where, "is not text", "--text-field")
     label = values.get(config.label_field)
-    if isinstance(label, bool) or not isinstance(label, str | int) or label == "":
+    if isinstance(label, bool) or not isinstance(label, str | int) or not str(label).strip():
         raise _no_field(
-            values, config.label_field, where, "text nor a whole number", "--label-field"
+            values, config.label_field, where, "is neither text nor a whole number", "--label-field"
         )
     for name, value in ((config.text_field, text), (config.label_field, str(label))):
         try:
             value.encode()
         except UnicodeEncodeError as error:
             raise InputError(f"field {name!r} holds a lone surrogate", where=where) from error
-    key = values.get("id")
-    has_key = isinstance(key, str | int) and not isinstance(key, bool)
-    license = values.get("license")
+    id, license = values.get("id"), values.get("license")
+    key = str(id) if isinstance(id, str | int) and not isinstance(id, bool) else ""
     stated = " ".join(license.split()) if isinstance(license, str) else ""
-    return Example(text, label, where, str(key) if has_key else text, stated or UNKNOWN)
+    stated = stated.encode(errors="replace").decode()
+    return Example(text, label, where, key or text, stated or UNKNOWN)
 
 
 def _no_field(
-    values: dict[str, object], name: str, where: str, wanted: str, flag: str
+    values: dict[str, object], name: str, where: str, fault: str, flag: str
 ) -> InputError:
-    if name not in values:
-        found = "is missing"
-    elif values[name] in ("", None) or (isinstance(values[name], str) and wanted == "text"):
-        found = "is empty"
-    else:
-        found = f"is {'neither' if 'nor' in wanted else 'not'} {wanted}: {values[name]!r}"
-    there = ", ".join(map(str, values)) or "none"
+    """What is wrong with a field that cannot be used; `fault` says what it is not."""
+    value = values.get(name)
+    is_empty = value is None or (isinstance(value, str) and not value.strip())
+    found = (
+        "is missing" if name not in values else "is empty" if is_empty else f"{fault}: {value!r}"
+    )
+    there = ", ".join(values) or "none"
     return InputError(
         f"field {name!r} {found}", where=where, mend=f"fields there: {there}; {flag} names another"
     )
