@@ -125,3 +125,36 @@ def tiny_gguf(made: Path, tiny_chat: Path) -> Path:
         model=tiny_chat, out=made / "gguf", num_lines=100, num_fuzz=200, num_positions=200
     )
     return export_gguf(config).path
+
+
+@pytest.fixture(scope="session")
+def blank_model(made: Path, sample_tokenizer: Path) -> Path:
+    """A `tiny` model of random weights."""
+    from labeled import blank_model as make
+
+    return make(made / "blank", sample_tokenizer)
+
+
+@pytest.fixture(scope="session")
+def labeled_texts(made: Path) -> Path:
+    """Texts of three labels."""
+    from labeled import labeled, write_jsonl
+
+    return write_jsonl(made / "labeled.jsonl", labeled(240))
+
+
+@pytest.fixture(scope="session")
+def tiny_classifier(made: Path, blank_model: Path, labeled_texts: Path) -> Path:
+    """The random model, taught to label them by LoRA."""
+    from dilmac.training import ClassifyConfig, classify_train
+
+    config = ClassifyConfig(
+        model=blank_model,
+        data=labeled_texts,
+        epochs=5,
+        learning_rate=1e-2,
+        max_length=16,
+        precision="fp32",
+        out=made / "classifier",
+    )
+    return classify_train(config).path

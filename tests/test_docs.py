@@ -7,17 +7,19 @@ import pytest
 from pydantic import BaseModel
 
 from dilmac.corpus import CorpusConfig
-from dilmac.evaluate import EvaluateConfig
+from dilmac.evaluate import CompareRunsConfig, EvaluateConfig
 from dilmac.export import GgufConfig
 from dilmac.models import ListConfig, PresetsConfig, ShowConfig, SuggestConfig
 from dilmac.quickstart import QuickstartConfig
 from dilmac.serve import ChatConfig
 from dilmac.tokenizer import CompareConfig, ExtendConfig, TokenizerConfig
 from dilmac.training import (
+    ClassifyConfig,
     ConvertConfig,
     FinetuneConfig,
     ListAdaptersConfig,
     MergeAdapterConfig,
+    PredictConfig,
     PretrainConfig,
     RescaleConfig,
     SwitchAdapterConfig,
@@ -34,6 +36,8 @@ PAGES: dict[str, type[BaseModel] | tuple[type[BaseModel], ...]] = {
     "pretrain": PretrainConfig,
     "finetune": FinetuneConfig,
     "adapters": (ListAdaptersConfig, SwitchAdapterConfig, MergeAdapterConfig),
+    "classify": (ClassifyConfig, PredictConfig),
+    "compare": CompareRunsConfig,
     "evaluate": EvaluateConfig,
     "export-gguf": GgufConfig,
     "chat": ChatConfig,

@@ -126,6 +126,19 @@ def test_the_bundled_recipes_are_sound(shipped: Path, tmp_path: Path) -> None:
         assert data == tuple(map(str, bundled_instructions()))
 
 
+def test_classifiers_of_a_recipe_are_compared(shipped: Path, tmp_path: Path) -> None:
+    train = {"verb": "classify train", "model": DEFAULT_MODEL, "data": "labeled.jsonl"}
+    stages = {
+        "small": train,
+        "large": {**train, "method": "full"},
+        "both": {"verb": "compare", "runs": ["@small", "@large"], "latency": False},
+    }
+    small, _, both = check_stages({"stages": stages}, tmp_path / "r.yaml", tmp_path)
+    assert small.config.out == tmp_path / "small"  # type: ignore[attr-defined]
+    assert both.config.runs == (tmp_path / "small", tmp_path / "large")  # type: ignore[attr-defined]
+    assert both.inputs == (tmp_path / "small", tmp_path / "large")
+
+
 def test_a_model_that_is_nowhere_is_refused_before_anything_runs(
     shipped: Path, tmp_path: Path
 ) -> None:

@@ -7,9 +7,10 @@ names them once.
     corpus      build_corpus(CorpusConfig)
     tokenizer   train_tokenizer(TokenizerConfig), extend_tokenizer(ExtendConfig),
                 compare_tokenizers(CompareConfig), TokenizerAdapter(source, target), load(name)
-    training    pretrain(PretrainConfig), finetune(FinetuneConfig)
+    training    pretrain(PretrainConfig), finetune(FinetuneConfig),
+                classify_train(ClassifyConfig), classify_predict(PredictConfig)
     transplant  transplant(TransplantConfig), heal(HealConfig)
-    evaluate    evaluate(EvaluateConfig)
+    evaluate    evaluate(EvaluateConfig), compare_runs(CompareRunsConfig)
     export      export_gguf(GgufConfig)
     serve       chat(ChatConfig)
     recipe      run_recipe(RecipeConfig)

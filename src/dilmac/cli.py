@@ -16,6 +16,8 @@ from rich.console import Console
 
 import dilmac
 from dilmac.cli_adapters import ADAPTER_CONFIGS, adapters_app
+from dilmac.cli_classify import CONFIGS as CLASSIFY_CONFIGS
+from dilmac.cli_classify import add_compare, classify_app
 from dilmac.cli_models import CONFIGS, add_transplant, models_app
 from dilmac.core import Artifact, DilmacError, Figures, console, explain
 from dilmac.corpus import CorpusConfig
@@ -96,6 +98,8 @@ def _line(name: str, value: Any) -> None:
 app.command(models_app(_show))
 app.command(adapters_app(_show))
 add_transplant(app, _show)
+app.command(classify_app(_show))
+add_compare(app, _show)
 
 
 @app.command(sort_key=0)
@@ -375,6 +379,7 @@ def _config_of(error: ValidationError) -> type[BaseModel]:
         QuickstartConfig,
         *CONFIGS,
         *ADAPTER_CONFIGS,
+        *CLASSIFY_CONFIGS,
     )
     return next((config for config in known if config.__name__ == error.title), BaseModel)
 

@@ -52,9 +52,11 @@ VERBS = {
     "pretrain": ("dilmac.training", "PretrainConfig", "pretrain"),
     "finetune": ("dilmac.training", "FinetuneConfig", "finetune"),
     "adapters merge": ("dilmac.training", "MergeAdapterConfig", "merge_named_adapter"),
+    "classify train": ("dilmac.training", "ClassifyConfig", "classify_train"),
     "transplant": ("dilmac.transplant", "TransplantConfig", "transplant"),
     "heal": ("dilmac.transplant", "HealConfig", "heal"),
     "evaluate": ("dilmac.evaluate", "EvaluateConfig", "evaluate"),
+    "compare": ("dilmac.evaluate", "CompareRunsConfig", "compare_runs"),
     "export gguf": ("dilmac.export", "GgufConfig", "export_gguf"),
 }
 SAMPLES: dict[str, Callable[[], list[Path]]] = {

@@ -46,12 +46,12 @@ from dilmac.core.files import (
     written_whole,
 )
 from dilmac.core.machine import machine, num_cpus, versions
-from dilmac.core.pages import Page, figure_html
+from dilmac.core.pages import Page, figure_html, require_writable
 from dilmac.core.progress import Events, Steps, console, read_events, say
 from dilmac.core.records import InputRecord
 from dilmac.core.shards import SPLITS, ShardWriter, count_text_bytes, read_documents, read_texts
 from dilmac.core.split import Part, part_of, place_of
-from dilmac.core.texts import read_measured_texts, read_records
+from dilmac.core.texts import json_object, read_measured_texts, read_records
 
 __all__ = [
     "FORMATS",
@@ -94,6 +94,7 @@ __all__ = [
     "figure_html",
     "file_format",
     "input_record",
+    "json_object",
     "machine",
     "num_cpus",
     "open_artifact",
@@ -109,6 +110,7 @@ __all__ = [
     "read_table",
     "read_texts",
     "remove_whole",
+    "require_writable",
     "say",
     "sha256_of",
     "unknown_key",

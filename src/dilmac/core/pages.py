@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import html
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from dilmac.core.errors import ConfigError
 from dilmac.core.files import written_whole
 
 STYLE = """
@@ -114,3 +116,15 @@ def _cell(value: Any) -> str:
     else:
         shown = html.escape(str(value))
     return f'<td class="number">{shown}</td>' if is_number else f"<td>{shown}</td>"
+
+
+def require_writable(path: Path) -> None:
+    """Refuse, before anything is measured, a page that could not be written.
+
+    Raises:
+        ConfigError: it is a folder, or its folder is missing or closed.
+    """
+    folder = path.absolute().parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        found = "is a folder" if path.is_dir() else f"no folder to write to: {folder}"
+        raise ConfigError(found, where=f"--html {path}", mend="name a file in a folder that exists")

@@ -47,7 +47,7 @@ def read_records(patterns: Iterable[str | Path]) -> Iterator[dict[str, object]]:
         elif kind == "jsonl":
             for line in read_lines(path):
                 if line.data is None or line.data.strip():
-                    yield _object(line.data, f"{path}:{line.number}")
+                    yield json_object(line.data, f"{path}:{line.number}")
         else:
             for text in _paragraphs(path):
                 yield {"text": text}
@@ -62,13 +62,18 @@ def _texts_of(path: Path, text_field: str) -> Iterator[str]:
         for line in read_lines(path):
             where = f"{path}:{line.number}"
             if line.data is None or line.data.strip():
-                values = _object(line.data, where)
+                values = json_object(line.data, where)
                 yield _checked(values.get(text_field), where, list(values))
     else:
         yield from _paragraphs(path)
 
 
-def _object(data: bytes | None, where: str) -> dict[str, object]:
+def json_object(data: bytes | None, where: str) -> dict[str, object]:
+    """The object on a line of JSONL; `where` is its file and line.
+
+    Raises:
+        InputError: it is no JSON object.
+    """
     try:
         values = json.loads(data) if data is not None else None
     except (ValueError, RecursionError) as error:

@@ -1,4 +1,10 @@
 from .bits import Bits as Bits
 from .bits import measure_bits as measure_bits
+from .classifier import Classifier as Classifier
+from .classifier import padded as padded
+from .compare.config import CompareRunsConfig as CompareRunsConfig
+from .compare.table import print_runs as print_runs
+from .compare.verb import compare_runs as compare_runs
 from .config import EvaluateConfig as EvaluateConfig
+from .confusion import classification_figures as classification_figures
 from .verb import evaluate as evaluate

@@ -23,6 +23,9 @@ from .checkpoint import read_config as read_config
 from .checkpoint import require_model_folder as require_model_folder
 from .checkpoint import round_weights as round_weights
 from .checkpoint import save_model as save_model
+from .classifier import is_classifier as is_classifier
+from .classifier import load_classifier as load_classifier
+from .classifier import new_classifier as new_classifier
 from .convert.fit import Fit as Fit
 from .convert.fit import Frame as Frame
 from .convert.fit import fit as fit

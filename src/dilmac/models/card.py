@@ -20,7 +20,9 @@ import yaml
 from dilmac.core import Build, Figures, open_artifact, versions
 from dilmac.models.card_text import LICENSE_TEXTS, model_card
 
-How = Literal["pretrained", "finetuned", "converted", "rescaled", "transplanted", "healed"]
+How = Literal[
+    "pretrained", "finetuned", "classified", "converted", "rescaled", "transplanted", "healed"
+]
 OURS = "apache-2.0"  # of weights that dilmac makes from text; whoever trains may put another there
 UNKNOWN = "unknown"
 OTHER_SOURCES = "(other sources)"  # as a corpus names those that it added up

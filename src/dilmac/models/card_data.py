@@ -52,7 +52,7 @@ def data_section(facts: CardFacts) -> str:
     if facts.sources:
         parts.append(_sources(facts.sources))
     parts.append("\n".join(f"- {name}: SHA-256 `{sha}`" for name, sha in facts.inputs.items()))
-    if facts.how in ("pretrained", "finetuned", "healed"):
+    if facts.how in ("pretrained", "finetuned", "classified", "healed"):
         parts.append(f"### Licenses of the data\n\n{_licenses(facts)}")
     if facts.base_data:
         parts.append(f"### Data of the base model\n\n{_one_level_down(facts.base_data)}")

@@ -20,6 +20,7 @@ TITLES = {
     "pretrained": "A Turkish language model, trained from scratch",
     "trained on": "A Turkish language model, trained on from another one",
     "finetuned": "A Turkish language model, taught to answer",
+    "classified": "A classifier of texts, made from a language model",
     "converted": "A language model, converted from a PyTorch state dict",
     "rescaled": "A language model with a context longer than trained",
     "transplanted": "A language model on another tokenizer",
@@ -32,6 +33,7 @@ SUMMARIES = {
         "devam edildi."
     ),
     "finetuned": "Sohbet biçiminde yanıt vermek üzere ince ayar yapılmış bir dil modeli.",
+    "classified": "Metinleri etiketleyen, bir dil modelinden eğitilmiş bir sınıflandırıcı.",
     "converted": "PyTorch ağırlıklarından Hugging Face biçimine dönüştürülmüş bir dil modeli.",
     "rescaled": "Bağlamı, eğitildiğinden daha uzun olacak biçimde genişletilmiş bir dil modeli.",
     "transplanted": "Başka bir belirteçleyiciye geçirilmiş bir dil modeli.",
@@ -49,6 +51,25 @@ print(tokenizer.decode(model.generate(ids, max_new_tokens=40, do_sample=True)[0]
 ```
 
 Or `dilmac chat --model PATH/TO/THIS/FOLDER`."""
+USE_CLASSIFIER = """\
+```python
+from transformers import pipeline
+
+classify = pipeline("text-classification", "PATH/TO/THIS/FOLDER")
+print(classify("Ürün tam zamanında geldi.", truncation=True, top_k=None))
+```
+
+Or `dilmac classify predict "Ürün tam zamanında geldi." --model PATH/TO/THIS/FOLDER`."""
+RESPONSIBILITY_CLASSIFIER = """\
+The model gives one of its labels to every text, also to one that fits none of them, and its
+probabilities are no measure of truth. It repeats the biases of whoever labeled its data. Do not let
+it decide about people. Look at its errors by label before you rely on it.
+
+### Sorumlu kullanım
+
+Model, hiçbirine uymasa bile her metne etiketlerinden birini verir; olasılıkları doğruluğun ölçüsü
+değildir. Verisini etiketleyenlerin önyargılarını yineler. İnsanlar hakkındaki kararları ona
+bırakmayın. Güvenmeden önce her etikette yaptığı yanlışlara bakın."""
 RESPONSIBILITY = """\
 The model repeats patterns of the text that it read. It states falsehoods fluently, and it may be
 biased or offensive. Do not let it decide about people. In medicine, law and finance an expert has
@@ -96,7 +117,7 @@ def model_card(facts: CardFacts) -> str:
     parts = [
         _front_matter(facts),
         f"# {TITLES[kind]}\n\n{SUMMARIES[kind]}",
-        f"## Use\n\n{USE}",
+        f"## Use\n\n{USE_CLASSIFIER if kind == 'classified' else USE}",
         f"## Data\n\n{data_section(facts)}",
         f"## Model\n\n{table(_shape(facts.model_config))}",
         f"## Settings\n\n{table(_flat(_but_seed(facts.settings)))}\n\nSeed: {facts.seed}.",
@@ -105,7 +126,7 @@ def model_card(facts: CardFacts) -> str:
     if samples := facts.figures.get("samples"):
         parts.append(f"### Samples, unedited\n\n{_samples(samples)}")
     parts += [
-        f"## Responsible use\n\n{RESPONSIBILITY}",
+        f"## Responsible use\n\n{_responsibility(kind)}",
         f"## Limits\n\n{LIMITS.format(context=context)}",
         f"### Sınırlar\n\n{SINIRLAR.format(context=context)}",
         f"## License\n\n{_license(facts)}",
@@ -114,12 +135,16 @@ def model_card(facts: CardFacts) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _responsibility(kind: str) -> str:
+    return RESPONSIBILITY_CLASSIFIER if kind == "classified" else RESPONSIBILITY
+
+
 def _front_matter(facts: CardFacts) -> str:
     front: dict[str, Any] = {
         "language": ["tr"],
         "license": facts.license,
         "library_name": "transformers",
-        "pipeline_tag": "text-generation",
+        "pipeline_tag": ("text-classification" if facts.how == "classified" else "text-generation"),
         "tags": ["turkish", facts.model_config.get("model_type", "causal-lm"), "dilmac", facts.how],
     }
     return f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---"

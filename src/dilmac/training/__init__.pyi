@@ -8,6 +8,10 @@ from .adapters import switch_adapter as switch_adapter
 from .budget import parse_count as parse_count
 from .budget import parse_hours as parse_hours
 from .choices import ScheduleName as ScheduleName
+from .classify.config import ClassifyConfig as ClassifyConfig
+from .classify.config import PredictConfig as PredictConfig
+from .classify.predict import classify_predict as classify_predict
+from .classify.verb import classify_train as classify_train
 from .config import FinetuneConfig as FinetuneConfig
 from .config import Precision as Precision
 from .config import PretrainConfig as PretrainConfig

@@ -24,6 +24,7 @@ from dilmac.training.data.prepare import (
     write_rejects,
 )
 from dilmac.training.instruct import ROWS, encode_split, removed_at_end
+from dilmac.training.peak import PeakMemory
 from dilmac.training.precision import DTYPES, resolve_precision, training_device
 from dilmac.training.tune.methods import adapter_settings
 from dilmac.training.tune.metric import import_metric, measure_metric
@@ -147,17 +148,22 @@ def _train(
     if config.method != "full":
         adapter = adapter_settings(base, config, first_new_row(config))
     trainer = make_trainer(base, adapter, material, config, build.path)
+    trainer.add_callback(peak := PeakMemory())
     count = count_parameters(trainer.model)
     say(
-        f"finetune: {len(material.train):,} examples, {len(material.validation):,} for validation; "
+        f"finetune: {len(material.train):,} rows, {len(material.validation):,} for validation; "
         f"{count}"
     )
     started = time.monotonic()
     with rows_in_the_head(trainer.model):
         before = _measured(trainer, material)
-        trainer.train(resume_from_checkpoint=newest_checkpoint(build.path / CHECKPOINTS))
+        checkpoint = newest_checkpoint(build.path / CHECKPOINTS)
+        trainer.train(resume_from_checkpoint=checkpoint)
         after = _measured(trainer, material)
-    timings = {"train_seconds": round(time.monotonic() - started, 1)}
+    seconds = round(time.monotonic() - started, 1)
+    timings = {"train_seconds": seconds, "peak_memory_bytes": peak.num_bytes}
+    if checkpoint:
+        timings["resumed_at_step"] = int(Path(checkpoint).name.split("-")[1])
     # Without the mixed-precision wrapper that the trainer put around `forward`.
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     figures = {"steps": trainer.state.global_step, **count.figures()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dilmac.core import Figures, InputError, Steps
+from dilmac.core import Figures, InputError, Steps, require_writable
 from dilmac.tokenizer.encode import require_characters
 from dilmac.tokenizer.measure.config import CompareConfig
 from dilmac.tokenizer.measure.cost import context_gained, cost
@@ -15,7 +15,7 @@ from dilmac.tokenizer.measure.figures import (
     saved_percent,
     speed,
 )
-from dilmac.tokenizer.measure.page import require_writable, write_page
+from dilmac.tokenizer.measure.page import write_page
 from dilmac.tokenizer.measure.peers import Peer, open_peer
 from dilmac.tokenizer.measure.read import pair_batches, text_batches
 

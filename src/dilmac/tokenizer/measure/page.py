@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import html
-import os
 from pathlib import Path
 from typing import Any
 
-from dilmac.core import ConfigError, Figures, Page
+from dilmac.core import Figures, Page
 from dilmac.tokenizer.measure.colors import tokens_html
 from dilmac.tokenizer.measure.config import CompareConfig
 from dilmac.tokenizer.measure.peers import Peer
@@ -26,18 +25,6 @@ STYLE = """<style>
 .side .tokens span { display: inline-block; line-height: 1.4; margin-bottom: .2rem; }
 .tokens span:hover { outline: 2px solid var(--accent); }
 </style>"""
-
-
-def require_writable(path: Path) -> None:
-    """Refuse, before anything is measured, a page that could not be written.
-
-    Raises:
-        ConfigError: it is a folder, or its folder is missing or closed.
-    """
-    folder = path.absolute().parent
-    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        found = "is a folder" if path.is_dir() else f"no folder to write to: {folder}"
-        raise ConfigError(found, where=f"--html {path}", mend="name a file in a folder that exists")
 
 
 def write_page(path: Path, config: CompareConfig, figures: Figures, peers: list[Peer]) -> None:

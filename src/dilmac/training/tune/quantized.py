@@ -34,7 +34,7 @@ def require_bitsandbytes() -> None:
 def load_quantized(folder: Path, kind: str, dtype: torch.dtype) -> Any:
     """The model with the matrices of its blocks in `nf4` or `int8`; tables and norms as they are.
 
-    `dtype` is that of the arithmetic. NF4 is doubly quantized, as in QLoRA (Dettmers et al. 2023).
+    `dtype` is that of the arithmetic.
 
     Raises:
         MissingDependencyError: bitsandbytes is not installed.
@@ -45,16 +45,24 @@ def load_quantized(folder: Path, kind: str, dtype: torch.dtype) -> Any:
 
     # int8 says at every matrix that it rounds what goes in.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    if kind == "int8":
-        settings = BitsAndBytesConfig(load_in_8bit=True)
-    else:
-        settings = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type=kind,
-            bnb_4bit_compute_dtype=dtype,
-            bnb_4bit_use_double_quant=True,
-        )
+    settings = BitsAndBytesConfig(load_in_8bit=True) if kind == "int8" else nf4_settings(dtype)
     return load_model(folder, dtype, quantization=settings)
+
+
+def nf4_settings(dtype: torch.dtype, skipped: Sequence[str] = ()) -> Any:
+    """NF4, doubly quantized as in QLoRA (Dettmers et al. 2023), with arithmetic in `dtype`.
+
+    Modules named in `skipped` stay as they are.
+    """
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=list(skipped) or None,
+    )
 
 
 def dequantized(model: Any) -> Any:
