@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path(DEFAULT_MODEL))
     parser.add_argument("--task-data", type=Path)
     parser.add_argument("--text", nargs="*", default=())
+    parser.add_argument("--text-field", default="text")
     parser.add_argument("--limit", type=int, default=100)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--html", type=Path)
@@ -34,6 +35,7 @@ def main() -> None:
         tasks=("all",),
         task_data=chosen.task_data,
         text=tuple(chosen.text),
+        text_field=chosen.text_field,
         limit=chosen.limit,
         seed=chosen.seed,
         html=chosen.html,

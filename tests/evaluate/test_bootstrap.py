@@ -1,7 +1,7 @@
 """Intervals hold what they are of, repeat with their seed, and cover what they promise."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dilmac.evaluate.bootstrap import bootstrap_interval, ratio
@@ -10,6 +10,7 @@ from dilmac.evaluate.outcome import Outcome, differences
 SHARES = st.lists(st.floats(0, 1), min_size=2, max_size=40)
 
 
+@settings(max_examples=20, deadline=None)
 @given(SHARES, st.integers(0, 1000))
 def test_an_interval_repeats_and_stays_within_its_values(values: list[float], seed: int) -> None:
     weights = [1.0] * len(values)
@@ -18,6 +19,7 @@ def test_an_interval_repeats_and_stays_within_its_values(values: list[float], se
     assert min(values) - 1e-9 <= low <= high <= max(values) + 1e-9
 
 
+@settings(max_examples=20, deadline=None)
 @given(SHARES)
 def test_a_model_against_itself_differs_by_nothing(values: list[float]) -> None:
     outcome = Outcome({"acc": values}, [1.0] * len(values), [""] * len(values))
@@ -29,11 +31,11 @@ def test_a_model_against_itself_differs_by_nothing(values: list[float]) -> None:
 def test_intervals_cover_the_true_mean_about_as_often_as_they_say() -> None:
     random = np.random.default_rng(1)
     covered = 0
-    for trial in range(200):
+    for trial in range(100):
         values = (random.random(80) < 0.3).astype(float).tolist()
         low, high = bootstrap_interval(values, [1.0] * 80, seed=trial)
         covered += low <= 0.3 <= high
-    assert 180 <= covered <= 199
+    assert 90 <= covered <= 99
 
 
 def test_heavier_items_count_more() -> None:

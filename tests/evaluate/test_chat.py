@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dilmac.core import InputError
 from dilmac.evaluate.chat import ends_in_loop, read_prompts
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     st.text(alphabet="abçdeğ .", min_size=20, max_size=30).filter(lambda part: part.strip()),
     st.text(alphabet="xyz ", max_size=20),

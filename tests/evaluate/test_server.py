@@ -2,25 +2,17 @@
 
 import json
 import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dilmac.core import ConfigError, EngineError, InputError
-from dilmac.engines import Sampling, engine_for
+from dilmac.engines import Sampling
 from dilmac.evaluate.server import ServerSubject
 from dilmac.evaluate.subject import EngineSubject
 
 PAIRS = [("Bir gün deniz", " sakindi."), ("Bir gün deniz", " yolu"), ("Çarşıda", " balık vardı")]
-
-
-@pytest.fixture(scope="module")
-def subject(tiny_chat: Path) -> Iterator[EngineSubject]:
-    with EngineSubject("tiny", engine_for(tiny_chat), begin_documents=False) as running:
-        yield running
 
 
 def served(subject: EngineSubject, *, echoes: bool) -> ThreadingHTTPServer:
@@ -67,24 +59,28 @@ def address(server: ThreadingHTTPServer) -> str:
     return f"http://127.0.0.1:{server.server_address[1]}/v1"
 
 
-def test_a_server_that_echoes_is_scored_like_the_engine_behind_it(subject: EngineSubject) -> None:
-    server = served(subject, echoes=True)
+def test_a_server_that_echoes_is_scored_like_the_engine_behind_it(
+    bare_subject: EngineSubject,
+) -> None:
+    server = served(bare_subject, echoes=True)
     remote = ServerSubject(address(server), "tiny")
     assert remote.lacks("scores") is None and "ids" in str(remote.lacks("ids"))
-    for theirs, ours in zip(remote.likelihoods(PAIRS), subject.likelihoods(PAIRS), strict=True):
+    for theirs, ours in zip(
+        remote.likelihoods(PAIRS), bare_subject.likelihoods(PAIRS), strict=True
+    ):
         assert theirs.logprob == pytest.approx(ours.logprob, abs=1e-4)
         assert theirs.is_greedy == ours.is_greedy
-    assert remote.complete("Bir gün", ["\n"], 4) == subject.complete("Bir gün", ["\n"], 4)
+    assert remote.complete("Bir gün", ["\n"], 4) == bare_subject.complete("Bir gün", ["\n"], 4)
     sampling = Sampling(max_tokens=4)
-    assert remote.answer("Merhaba", sampling) == subject.answer("Merhaba", sampling)
+    assert remote.answer("Merhaba", sampling) == bare_subject.answer("Merhaba", sampling)
     with pytest.raises(InputError, match=r"<\|im_end\|>"):
         remote.complete("Merhaba <|im_end|>", [], 4)
     server.shutdown()
     server.server_close()
 
 
-def test_a_server_that_does_not_echo_can_only_generate(subject: EngineSubject) -> None:
-    server = served(subject, echoes=False)
+def test_a_server_that_does_not_echo_can_only_generate(bare_subject: EngineSubject) -> None:
+    server = served(bare_subject, echoes=False)
     remote = ServerSubject(address(server), "tiny")
     assert "can only be asked to generate" in str(remote.lacks("scores"))
     assert remote.lacks("text") is remote.lacks("chat") is None

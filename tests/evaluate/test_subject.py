@@ -1,11 +1,10 @@
 """Where a continuation begins, and that its likelihood is that of its tokens."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dilmac.engines import EngineSpec, engine_for
@@ -17,6 +16,7 @@ from dilmac.tokenizer import Tokenizer, load
 WORDS = st.text(alphabet="abcçdeğıioösşuü .,'\n", max_size=30)
 
 
+@settings(max_examples=50, deadline=None)
 @given(context=WORDS.filter(bool), rests=st.lists(WORDS.filter(bool), min_size=1, max_size=4))
 def test_choices_of_a_context_are_split_at_one_place(context: str, rests: list[str]) -> None:
     tokenizer = load("tr32k")  # pieces that cross words: the end of a context may join what follows
@@ -36,14 +36,8 @@ def test_a_joined_boundary_is_scored_with_the_joined_token() -> None:
     assert split_pairs([[1, 2], []], [[1, 2, 3], [5, 6]], ["a", ""]) == [2, 0]
 
 
-@pytest.fixture(scope="module")
-def subject(tiny_chat: Path) -> Iterator[EngineSubject]:
-    with EngineSubject("tiny", engine_for(tiny_chat)) as running:
-        yield running
-
-
-def test_likelihoods_are_those_of_the_model(subject: EngineSubject, tiny_chat: Path) -> None:
-    model, tokenizer = load_model(tiny_chat), Tokenizer(tiny_chat)
+def test_likelihoods_are_those_of_the_model(subject: EngineSubject, tiny_model: Path) -> None:
+    model, tokenizer = load_model(tiny_model), Tokenizer(tiny_model)
     pairs = [("Bir gün deniz", " sakindi."), ("", "Çarşıda balık vardı."), ("Bir gün deniz", " 🙂")]
     found = list(subject.likelihoods(pairs))
     start = tokenizer.document_start_id
@@ -68,31 +62,37 @@ def test_what_the_model_says_itself_is_greedy(subject: EngineSubject) -> None:
 
 
 def test_what_is_too_long_loses_its_beginning_and_is_counted(subject: EngineSubject) -> None:
-    subject.num_truncated = 0
     long = "Denizde fırtına vardı. " * 60
     short, cut = subject.likelihoods([("Bir gün", " sakindi."), (long, " Sakindi.")])
     assert subject.num_truncated == 1
     assert short.logprob < 0 and cut.logprob < 0
 
 
-def test_bits_are_those_of_the_batch_measure(subject: EngineSubject, tiny_chat: Path) -> None:
+def test_bits_are_those_of_the_batch_measure(subject: EngineSubject, tiny_model: Path) -> None:
     text = "Çarşıda taze balık vardı. " * 20
     whole = measure_bits(
-        load_model(tiny_chat), Tokenizer(tiny_chat), [text], context=subject.engine.context - 1
+        load_model(tiny_model), Tokenizer(tiny_model), [text], context=subject.engine.context - 1
     )
     assert subject.bits(text).nats == pytest.approx(whole.nats, rel=1e-4)
 
 
-def test_a_model_without_markers_cannot_chat(subject: EngineSubject) -> None:
+def test_a_model_without_markers_cannot_chat(
+    subject: EngineSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert subject.lacks("chat") is subject.lacks("ids") is None
-    subject.engine.control_tokens.pop("<|im_start|>")
+    monkeypatch.delitem(subject.engine.control_tokens, "<|im_start|>")
     assert "not made for chat" in str(subject.lacks("chat"))
 
 
-def test_gguf_and_folder_agree(subject: EngineSubject, tiny_gguf: Path) -> None:
+def test_gguf_and_folder_agree(tiny_chat: Path, tiny_gguf: Path) -> None:
     pairs = [("Bir gün deniz", " sakindi."), ("Bir gün deniz", " yolu"), ("", "Çarşıda 🙂 vardı.")]
     spec = EngineSpec(kind="llamacpp", model=tiny_gguf / "model-f16.gguf", exact=True)
-    with EngineSubject("gguf", spec) as other:
-        for ours, theirs in zip(subject.likelihoods(pairs), other.likelihoods(pairs), strict=True):
-            assert ours.logprob == pytest.approx(theirs.logprob, abs=0.05)  # weights in f16
-        assert other.complete("Bir gün", ["."], 4) == subject.complete("Bir gün", ["."], 4)
+    with (
+        EngineSubject("gguf", spec) as quantized,
+        EngineSubject("tiny", engine_for(tiny_chat)) as source,
+    ):
+        both = zip(quantized.likelihoods(pairs), source.likelihoods(pairs), strict=True)
+        for theirs, ours in both:
+            assert theirs.logprob == pytest.approx(ours.logprob, abs=0.05)  # weights in f16
+        said = [one.complete("Bir gün", ["."], 4) for one in (quantized, source)]
+        assert said[0] == said[1]

@@ -31,6 +31,7 @@ class Planned:
     title: str
     files: list[str]
     num_fewshot: int = 0
+    num_rejected: int = 0
     need: Need = "text"
 
 
@@ -62,6 +63,7 @@ def evaluate_tasks(config: EvaluateConfig) -> Figures:
                 "title": plan.tasks[name].title,
                 "files": plan.tasks[name].files,
                 "num_fewshot": plan.tasks[name].num_fewshot,
+                "num_rejected": plan.tasks[name].num_rejected,
                 **outcome.figures(config.seed),
             }
             for name, outcome in outcomes.items()
@@ -146,6 +148,7 @@ def _planned(name: str, config: EvaluateConfig) -> Planned:
         task.title,
         items.files,
         num_fewshot,
+        items.num_rejected,
         "scores" if task.needs_scores else "text",
     )
 

@@ -17,7 +17,7 @@ from typing import Any
 from dilmac.core import ConfigError, EngineError, InputError
 from dilmac.engines import Sampling
 from dilmac.evaluate.bits import Bits
-from dilmac.evaluate.subject import Answer, Likelihood, Need, Pair
+from dilmac.evaluate.subject import Answer, Likelihood, Need, Pair, cut_at
 
 HTTP_SECONDS = 600
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -94,9 +94,7 @@ class ServerSubject:
 
     def complete(self, prompt: str, until: Sequence[str], max_tokens: int) -> str:
         body = {"prompt": prompt, "max_tokens": max_tokens, "stop": list(until), "temperature": 0}
-        text = str(self._post("/completions", body)["choices"][0]["text"])
-        ends = [text.index(mark) for mark in until if mark in text]
-        return text[: min(ends)] if ends else text
+        return cut_at(str(self._post("/completions", body)["choices"][0]["text"]), until)
 
     def answer(self, message: str, sampling: Sampling) -> Answer:
         body = {

@@ -19,6 +19,7 @@ from dilmac.tokenizer import (
     encode_chat,
 )
 
+READ_EVERY = 4  # tokens between two looks for the end of a text: a look is a question and an answer
 MAX_BATCH_TOKENS = 2048  # of a request; logits of so many positions are in memory at once
 Pair = tuple[str, str]  # a context, and how it goes on
 # What a task needs of a model: probabilities of given text, a chat format, ids of its own, or no
@@ -92,6 +93,11 @@ def split_pairs(contexts: list[list[int]], wholes: list[list[int]], texts: list[
     for text, cut in zip(texts, cuts, strict=True):
         first[text] = min(cut, first.get(text, cut))
     return [first[text] for text in texts]
+
+
+def cut_at(text: str, until: Sequence[str]) -> str:
+    """A text up to the first of `until`, or all of it."""
+    return text[: min((text.index(mark) for mark in until if mark in text), default=len(text))]
 
 
 def _common(one: list[int], other: list[int]) -> int:
@@ -182,10 +188,11 @@ class EngineSubject:
         said: list[int] = []
         for token in self.engine.generate(ids[-kept:], sampling):
             said.append(token.id)
-            text = self.engine.detokenize(said)
-            if ends := [text.index(mark) for mark in until if mark in text]:
-                return text[: min(ends)]
-        return self.engine.detokenize(said) if said else ""
+            if len(said) % READ_EVERY == 0:
+                text = self.engine.detokenize(said)
+                if any(mark in text for mark in until):
+                    break  # which cancels what is not generated yet
+        return cut_at(self.engine.detokenize(said) if said else "", until)
 
     def _stop_ids(self) -> tuple[int, ...]:
         control = self.engine.control_tokens

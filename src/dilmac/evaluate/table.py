@@ -86,9 +86,16 @@ def notes(figures: Figures) -> list[str]:
         for name, task in figures["tasks"].items()
         if "num_truncated" in task
     ]
-    return cut + [
-        f"{name} was left out: {why}" for name, why in figures.get("left_out", {}).items()
+    rejected = [
+        f"{name}: {task['num_rejected']:,} records could not be asked"
+        for name, task in figures["tasks"].items()
+        if task["num_rejected"]
     ]
+    return (
+        cut
+        + rejected
+        + [f"{name} was left out: {why}" for name, why in figures.get("left_out", {}).items()]
+    )
 
 
 def print_evaluation(figures: Figures) -> None:

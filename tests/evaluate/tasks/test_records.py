@@ -128,6 +128,13 @@ def test_a_record_that_lacks_something_is_named(
     assert str(caught.value.where).endswith("arc.jsonl, record 2")
 
 
+def test_a_few_bad_records_of_many_are_counted(tmp_path: Path) -> None:
+    good = {"question": "?", "choices": ["a", "b"], "label": 0}
+    folder = written(tmp_path, "arc.jsonl", *[good] * 120, {**good, "question": ""})
+    found = items("arc-tr", folder)
+    assert (len(found.asked), found.num_rejected) == (120, 1)
+
+
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(NoRecordsError, match="no file of xcopa-tr"):
         items("xcopa-tr", tmp_path)

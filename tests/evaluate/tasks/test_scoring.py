@@ -1,7 +1,7 @@
 """Answers are compared as Turkish: casing, apostrophes and suffixes, numbers."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dilmac.evaluate.tasks.scoring import exact_match, f1, normalized_words, number_match
@@ -34,6 +34,7 @@ def test_f1_counts_shared_words_against_the_nearest_answer() -> None:
     assert f1("bir iki üç", ["dört"]) == 0
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.text(max_size=40))
 def test_every_text_equals_itself(text: str) -> None:
     assert exact_match(text, [text]) == f1(text, [text]) == 1
@@ -41,6 +42,7 @@ def test_every_text_equals_itself(text: str) -> None:
     assert isinstance(again, str)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 9999))
 def test_a_number_counts_in_digits_and_in_words(number: int) -> None:
     right = [str(number)]

@@ -10,12 +10,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from dilmac.core import ConfigError, InputError, read_records
+from dilmac.core import ConfigError, InputError, read_records, say
 from dilmac.evaluate.tasks.arithmetic import NUM_QUESTIONS, questions
 from dilmac.evaluate.tasks.files import FOLDER, TaskFile
 from dilmac.turkish import lower
 
 Doc = dict[str, Any]
+MAX_REJECTED_SHARE = 0.01
 # Where the name of a phenomenon stands: TurBLiMP's and BLiMP's, and what other sets call a group.
 GROUP_FIELDS = ("phenomenon", "linguistics_term", "UID", "group", "domain")
 
@@ -31,6 +32,7 @@ class Items:
     asked: list[Doc]
     examples: list[Doc]
     files: list[str]
+    num_rejected: int = 0
 
 
 def read_items(
@@ -40,17 +42,20 @@ def read_items(
 
     Raises:
         NoRecordsError: the folder has no file of the task, or none of its records.
-        InputError: a record lacks what the task needs.
+        InputError: more than one record of a hundred lacks what the task needs; fewer are left out,
+            counted, and the first is named on the screen.
         ConfigError: there are not more records than examples.
     """
+    paths: list[Path] = []
+    rejects: list[InputError] = []
     if task.kind == "arithmetic":
         documents = questions((limit or NUM_QUESTIONS) + num_fewshot, seed)
-        paths = []
     else:
         paths = find_files(task, folder)
-        documents = [document for path in paths for document in _documents(task, path, seed)]
-    if not documents:
-        raise NoRecordsError(f"no record of {task.name}", where=paths[0])
+        documents = [found for path in paths for found in _documents(task, path, seed, rejects)]
+        _judge(rejects, len(documents))
+        if not documents:
+            raise NoRecordsError(f"no record of {task.name}", where=paths[0])
     if len(documents) <= num_fewshot:
         raise ConfigError(
             f"{task.name} has {len(documents)} records, all of which would be examples",
@@ -65,7 +70,16 @@ def read_items(
         [documents[place] for place in left],
         [documents[place] for place in sorted(shown)],
         [path.name for path in paths],
+        len(rejects),
     )
+
+
+def _judge(rejects: list[InputError], num_good: int) -> None:
+    """A set of thousands has some records without a question; many are a set of another form."""
+    if len(rejects) > MAX_REJECTED_SHARE * (num_good + len(rejects)):
+        raise rejects[0]
+    if rejects:
+        say(f"{len(rejects)} of {num_good + len(rejects):,} records cannot be asked: {rejects[0]}")
 
 
 def find_files(task: TaskFile, folder: Path | None) -> list[Path]:
@@ -86,7 +100,7 @@ def find_files(task: TaskFile, folder: Path | None) -> list[Path]:
     raise NoRecordsError(f"no file of {task.name}", where=folder or "--task-data", mend=mend)
 
 
-def _documents(task: TaskFile, path: Path, seed: int) -> Iterator[Doc]:
+def _documents(task: TaskFile, path: Path, seed: int, rejects: list[InputError]) -> Iterator[Doc]:
     read = _READERS[task.kind]
     for number, record in enumerate(_records(path), 1):
         if any(record.get(field, value) != value for field, value in task.where.items()):
@@ -96,11 +110,14 @@ def _documents(task: TaskFile, path: Path, seed: int) -> Iterator[Doc]:
             document = read(record)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             said = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-            raise InputError(
-                f"no record of {task.name}: {said}",
-                where=f"{path}, record {number}",
-                mend=f"fields there: {', '.join(record)}; see docs/evaluate.md",
-            ) from error
+            rejects.append(
+                InputError(
+                    f"no record of {task.name}: {said}",
+                    where=f"{path}, record {number}",
+                    mend=f"fields there: {', '.join(record)}; see docs/evaluate.md",
+                )
+            )
+            continue
         group = next((str(record[field]) for field in GROUP_FIELDS if record.get(field)), "")
         document = {"id": name, "group": group, **document}
         yield _shuffled(document, seed) if "choices" in document else document
