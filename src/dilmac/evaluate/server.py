@@ -48,9 +48,8 @@ class ServerSubject:
     def _echoes(self) -> bool:
         try:
             tokens = self._scored(PROBE)
-        except EngineError as error:  # it knows no `echo`; whether it is there at all shows below
+        except EngineError:  # it knows no `echo`; whether it is there at all shows here
             self._post("/completions", {"prompt": PROBE, "max_tokens": 1})
-            del error
             return False
         return bool(tokens) and tokens[-1][0] > 0
 

@@ -135,7 +135,7 @@ class EngineSubject:
         found: dict[int, Likelihood] = {}
         wanted = 0
         for batch in self._batches(rows, order):
-            answers = self.engine.logprobs([tuple(rows[place]) for place in batch])
+            answers = self.engine.logprobs([rows[place] for place in batch])
             for place, tokens in zip(batch, answers, strict=True):
                 found[place] = Likelihood(
                     sum(logprob for logprob, _ in tokens), all(is_best for _, is_best in tokens)
