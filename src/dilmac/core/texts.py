@@ -85,7 +85,8 @@ def _documents_of(
                 _check(values.get(text_field), where, list(values))
                 yield {name: values[name] for name in (text_field, *optional) if name in values}
     else:
-        yield from ({text_field: text} for text in _paragraphs(path))
+        for text in _paragraphs(path):
+            yield {text_field: text}
 
 
 def _object(data: bytes | None, where: str) -> dict[str, object]:
