@@ -247,13 +247,20 @@ def finetune(
 
 @app.command
 def evaluate(*, config: Annotated[EvaluateConfig, Flat], as_json: Json = False) -> None:
-    """Bits per byte on unseen text, beside PPMd primed with the same training text.
+    """Bits per byte on unseen text, beside PPMd primed with the same training text; or tasks.
 
     Example: `dilmac evaluate --model base --text file.txt --corpus corpus`
+
+    Example: `dilmac evaluate --model chat --tasks all --task-data data/ --limit 200`
     """
     from dilmac.evaluate import evaluate as run
+    from dilmac.evaluate import print_evaluation
 
-    _show(run(config), as_json)
+    figures = run(config)
+    if config.tasks and not as_json:
+        print_evaluation(figures)
+    else:
+        _show(figures, as_json)
 
 
 @export.command(name="gguf")

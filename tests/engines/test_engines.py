@@ -54,6 +54,18 @@ def test_an_engine_speaks_ids(engine: Engine) -> None:
     assert list(stopped) == [] and stopped.finish_reason == "stop"
 
 
+def test_given_tokens_have_the_probabilities_of_score(engine: Engine) -> None:
+    text = engine.tokenize(["Bir gün deniz 🙂 sakindi."])[0]  # with an emoji: tokens of a byte each
+    ids = [1, *text, engine.control_tokens["<|im_end|>"]]
+    all_of = engine.score(ids, top=1024)
+    given = engine.logprobs([(ids, 1), (ids[:5], 3)])
+    assert [len(row) for row in given] == [len(ids) - 1, 2]
+    for row, best, (logprob, is_best) in zip(ids[1:], all_of, given[0], strict=True):
+        assert logprob == pytest.approx(dict(best)[row], abs=1e-4)
+        assert is_best == (best[0][0] == row)
+    assert [p for p, _ in given[1]] == pytest.approx([p for p, _ in given[0][2:4]], abs=1e-4)
+
+
 def test_every_text_has_the_ids_of_the_tokenizer(engine: Engine, tiny_chat: Path) -> None:
     texts = ["", "a▁b", "▁", "bir  iki\n\n", "<|im_start|>", "漢字 🙂"]
     assert engine.tokenize(texts) == [Tokenizer(tiny_chat).encode(text) for text in texts]

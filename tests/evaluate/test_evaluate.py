@@ -1,5 +1,6 @@
 """`dilmac evaluate`: a model beside a compressor that has read the same text."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -30,6 +31,16 @@ def test_text_files_are_measured(tiny_model: Path, tmp_path: Path) -> None:
         "İlk paragraf burada.İkinci paragraf da burada.".encode()
     )
     assert "ppmd" not in figures
+
+
+def test_texts_are_grouped_by_domain_else_by_file(tiny_model: Path, tmp_path: Path) -> None:
+    records = [{"text": "Kanun yürürlüğe girdi.", "domain": "law"}, {"text": "Deniz sakindi."}]
+    lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    (tmp_path / "mixed.jsonl").write_text(lines, encoding="utf-8")
+    (tmp_path / "tale.txt").write_text("Bir varmış bir yokmuş.\n", encoding="utf-8")
+    texts = (str(tmp_path / "mixed.jsonl"), str(tmp_path / "tale.txt"))
+    figures = evaluate(EvaluateConfig(model=tiny_model, text=texts))
+    assert set(figures["bits_per_byte_by_source"]) == {"law", "mixed", "tale"}
 
 
 def test_priming_teaches_the_compressor(sample_corpus: Path) -> None:

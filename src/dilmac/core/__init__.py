@@ -51,7 +51,12 @@ from dilmac.core.progress import Events, Steps, console, read_events, say
 from dilmac.core.records import InputRecord
 from dilmac.core.shards import SPLITS, ShardWriter, count_text_bytes, read_documents, read_texts
 from dilmac.core.split import Part, part_of, place_of
-from dilmac.core.texts import json_object, read_measured_texts, read_records
+from dilmac.core.texts import (
+    json_object,
+    read_measured_documents,
+    read_measured_texts,
+    read_records,
+)
 
 __all__ = [
     "FORMATS",
@@ -105,6 +110,7 @@ __all__ = [
     "read_events",
     "read_json",
     "read_lines",
+    "read_measured_documents",
     "read_measured_texts",
     "read_records",
     "read_table",

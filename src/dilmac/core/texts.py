@@ -19,16 +19,32 @@ def read_measured_texts(
     Raises:
         InputError: a file is missing, damaged or empty; a line is no JSON or has no text.
     """
+    for document in read_measured_documents(patterns, text_field, max_bytes):
+        yield str(document[text_field])
+
+
+def read_measured_documents(
+    patterns: Iterable[str | Path],
+    text_field: str = "text",
+    max_bytes: int | None = None,
+    *,
+    optional: Iterable[str] = (),
+) -> Iterator[dict[str, object]]:
+    """The same with the `optional` fields of each record that are there.
+
+    Raises:
+        InputError: see `read_measured_texts`.
+    """
     left = max_bytes
     for path in expand_inputs(patterns):
         num_texts = 0
-        for text in _texts_of(path, text_field):
+        for document in _documents_of(path, text_field, tuple(optional)):
             num_texts += 1
             if left is not None:
-                left -= len(text.encode())
+                left -= len(str(document[text_field]).encode())
                 if left < 0:
                     return
-            yield text
+            yield document
         if not num_texts:
             raise InputError("holds no text", where=path)
 
@@ -53,19 +69,24 @@ def read_records(patterns: Iterable[str | Path]) -> Iterator[dict[str, object]]:
                 yield {"text": text}
 
 
-def _texts_of(path: Path, text_field: str) -> Iterator[str]:
+def _documents_of(
+    path: Path, text_field: str, optional: tuple[str, ...]
+) -> Iterator[dict[str, object]]:
     kind = file_format(path)
     if kind == "parquet":
-        for number, values in read_table(path, [text_field]):
-            yield _checked(values[text_field], f"{path}:{number}", [text_field])
+        for number, values in read_table(path, [text_field], optional=optional):
+            _check(values[text_field], f"{path}:{number}", [text_field])
+            yield values
     elif kind == "jsonl":
         for line in read_lines(path):
             where = f"{path}:{line.number}"
             if line.data is None or line.data.strip():
                 values = json_object(line.data, where)
-                yield _checked(values.get(text_field), where, list(values))
+                _check(values.get(text_field), where, list(values))
+                yield {name: values[name] for name in (text_field, *optional) if name in values}
     else:
-        yield from _paragraphs(path)
+        for text in _paragraphs(path):
+            yield {text_field: text}
 
 
 def json_object(data: bytes | None, where: str) -> dict[str, object]:
@@ -83,14 +104,13 @@ def json_object(data: bytes | None, where: str) -> dict[str, object]:
     return values
 
 
-def _checked(text: object, where: str, fields: list[str]) -> str:
+def _check(text: object, where: str, fields: list[str]) -> None:
     if not isinstance(text, str):
         raise InputError("no text", where=where, mend=f"fields there: {', '.join(fields)}")
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise InputError(f"a lone surrogate at character {error.start}", where=where) from error
-    return text
 
 
 def _paragraphs(path: Path) -> Iterator[str]:

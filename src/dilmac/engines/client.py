@@ -170,6 +170,11 @@ class Engine:
             [(int(i), float(p)) for i, p in row] for row in self._ask("score", ids=ids, top=top)
         ]
 
+    def logprobs(self, rows: list[tuple[list[int], int]]) -> list[list[tuple[float, bool]]]:
+        """Log-probabilities of given tokens, see `Backend.logprobs`. One request is one batch."""
+        answer = self._ask("logprobs", rows=rows)
+        return [[(float(p), bool(is_best)) for p, is_best in row] for row in answer]
+
     def close(self) -> None:
         """End the process."""
         with contextlib.suppress(OSError):  # it may be gone already

@@ -1,8 +1,8 @@
 """What every engine takes and gives, on both sides of the socket.
 
 Messages are JSON objects, one a line, over a loopback socket that the child opens with a one-time
-key. To the child: `generate`, `cancel`, `tokenize`, `detokenize`, `score`. From it: `ready`,
-`token`, `done`, `result`, `error`.
+key. To the child: `generate`, `cancel`, `tokenize`, `detokenize`, `score`, `logprobs`. From it:
+`ready`, `token`, `done`, `result`, `error`.
 """
 
 from __future__ import annotations
@@ -79,6 +79,11 @@ class Backend(Protocol):
     def score(self, ids: list[int], top: int) -> list[list[tuple[int, float]]]:
         """For every position but the last, teacher-forced: the `top` next tokens and their
         log-probabilities, most probable first. Item i predicts `ids[i + 1]`."""
+        ...
+
+    def logprobs(self, rows: list[tuple[list[int], int]]) -> list[list[tuple[float, bool]]]:
+        """Log-probabilities of given tokens, teacher-forced [nats], and whether each is the most
+        probable one. Of a row `(ids, start)` those of `ids[start:]`; `start` is 1 at least."""
         ...
 
 

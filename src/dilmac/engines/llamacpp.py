@@ -25,6 +25,7 @@ from dilmac.tokenizer import SPACE_MARK
 MAX_DEFAULT_CONTEXT = 8192  # a model's own may be 262,144, with a cache of gigabytes
 HTTP_SECONDS = 600
 PIN = 1e6  # added to the logit of the token that must be sampled
+WIDENING = (64, 1024)  # most probable tokens to look through for one
 
 
 class LlamaCpp:
@@ -165,30 +166,56 @@ class LlamaCpp:
 
     def score(self, ids: list[int], top: int) -> list[list[tuple[int, float]]]:
         # The server gives probabilities of generated tokens only, so each position is asked for
-        # with one token to generate; the cached prefix makes that one evaluation each.
+        # with one token to generate.
         rows = []
         for end in range(1, len(ids)):
-            request = {
-                "prompt": ids[:end],
-                "n_predict": 1,
-                "n_probs": top,
-                "temperature": 0.0,
-                "cache_prompt": True,
-                # Probabilities are those before sampling. What is sampled is pinned to a plain
-                # piece, because for a token that is part of a character the server gives none.
-                "logit_bias": [[self.header.plain_id, PIN]],
-            }
-            answer = self.server.handle_completions(request)
-            if "error" in answer:
-                raise DilmacError(str(answer["error"].get("message", answer["error"])))
-            best = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
-            if any(item["logprob"] is None for item in best):
-                raise DilmacError(
-                    "the model's logits are not finite",
-                    mend="export as f32 if the original's are: a weight is too large for f16",
-                )
+            best = self._pinned(ids[:end], self.header.plain_id, top)["top_logprobs"]
             rows.append([(item["id"], item["logprob"]) for item in best])
         return rows
+
+    def logprobs(self, rows: list[tuple[list[int], int]]) -> list[list[tuple[float, bool]]]:
+        return [
+            [self._logprob(ids[:end], ids[end]) for end in range(start, len(ids))]
+            for ids, start in rows
+        ]
+
+    def _logprob(self, before: list[int], row: int) -> tuple[float, bool]:
+        # A whole piece is pinned itself, and the server says what its probability was before. Of a
+        # byte, or a control token, it gives none; that is looked for among the most probable ones,
+        # in widening circles, for the list is long to write: 15 s for 32,000 rows on a busy core.
+        is_whole = _is_text(self.header.streamed[row])
+        pinned = row if is_whole else self.header.plain_id
+        for num_probs in (1,) if is_whole else (*WIDENING, self.header.num_rows):
+            content = self._pinned(before, pinned, num_probs)
+            best = content["top_logprobs"]
+            found = [content] if is_whole else best
+            match = next((item["logprob"] for item in found if item["id"] == row), None)
+            if match is not None:
+                return match, best[0]["id"] == row
+        raise DilmacError(f"llama.cpp gives no probability for the token {row}")
+
+    def _pinned(self, before: list[int], pinned: int, num_probs: int) -> dict[str, Any]:
+        """The next token's entry, with the `num_probs` most probable ones, before any sampling."""
+        request = {
+            "prompt": before,
+            "n_predict": 1,
+            "n_probs": num_probs,
+            "temperature": 0.0,
+            "cache_prompt": True,  # one evaluation, that of the last token
+            # What is sampled is pinned to a plain piece, because for a token that is part of a
+            # character the server gives no probabilities.
+            "logit_bias": [[pinned, PIN]],
+        }
+        answer = self.server.handle_completions(request)
+        if "error" in answer:
+            raise DilmacError(str(answer["error"].get("message", answer["error"])))
+        content: dict[str, Any] = answer["choices"][0]["logprobs"]["content"][0]
+        if any(item["logprob"] is None for item in content["top_logprobs"]):
+            raise DilmacError(
+                "the model's logits are not finite",
+                mend="export as f32 if the original's are: a weight is too large for f16",
+            )
+        return content
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         request = urllib.request.Request(  # noqa: S310 (our own loopback address)
@@ -199,3 +226,11 @@ class LlamaCpp:
         with urllib.request.urlopen(request, timeout=HTTP_SECONDS) as response:  # noqa: S310
             answer: dict[str, Any] = json.load(response)
         return answer
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether bytes are whole characters, and some."""
+    try:
+        return bool(data.decode())
+    except UnicodeDecodeError:
+        return False

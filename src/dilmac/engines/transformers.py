@@ -97,6 +97,29 @@ class Transformers:
         rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [list(zip(tokens, values, strict=True)) for tokens, values in rows]
 
+    def logprobs(self, rows: list[tuple[list[int], int]]) -> list[list[tuple[float, bool]]]:
+        for ids, _ in rows:
+            self._check(ids)
+        length = max(len(ids) for ids, _ in rows)
+        # Padding stands right of everything that is asked for: causal attention never sees it.
+        batch = torch.tensor([[*ids, *[0] * (length - len(ids))] for ids, _ in rows])
+        batch = batch.to(self.model.device)
+        first = min(start for _, start in rows) - 1
+        kept = torch.arange(first, length - 1, device=self.model.device)
+        with self._one_at_a_time, torch.inference_mode():
+            # Logits only from the first position that is asked for: a row of them is a vocabulary.
+            logits = self.model(input_ids=batch, use_cache=False, logits_to_keep=kept).logits
+            shares = torch.log_softmax(logits.float(), -1)
+            targets = batch[:, first + 1 :]
+            values = shares.gather(-1, targets[..., None])[..., 0].tolist()
+            is_best = (shares.argmax(-1) == targets).tolist()
+        return [
+            list(zip(values[place], is_best[place], strict=True))[
+                start - 1 - first : len(ids) - 1 - first
+            ]
+            for place, (ids, start) in enumerate(rows)
+        ]
+
     def _check(self, ids: list[int]) -> None:
         if not ids or len(ids) > self.context:
             raise InputError(

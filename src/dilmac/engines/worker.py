@@ -74,6 +74,8 @@ def _call(backend: Backend, message: dict[str, Any]) -> Any:
             return backend.detokenize(message["ids"])
         case "score":
             return backend.score(message["ids"], message["top"])
+        case "logprobs":
+            return backend.logprobs(message["rows"])
     raise DilmacError(f"unknown operation {message['op']!r}")
 
 

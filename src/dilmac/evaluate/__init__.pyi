@@ -7,4 +7,5 @@ from .compare.table import print_runs as print_runs
 from .compare.verb import compare_runs as compare_runs
 from .config import EvaluateConfig as EvaluateConfig
 from .confusion import classification_figures as classification_figures
+from .table import print_evaluation as print_evaluation
 from .verb import evaluate as evaluate

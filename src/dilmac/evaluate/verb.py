@@ -6,32 +6,36 @@ import time
 from collections.abc import Iterable, Iterator
 
 from dilmac.core import (
-    ConfigError,
     Figures,
-    InputError,
     open_artifact,
-    read_documents,
-    read_measured_texts,
     read_texts,
     say,
 )
 from dilmac.evaluate.bits import Bits, measure_bits
 from dilmac.evaluate.compressor import primed_bits_per_byte
 from dilmac.evaluate.config import EvaluateConfig
+from dilmac.evaluate.page import write_page
+from dilmac.evaluate.plan import evaluate_tasks
+from dilmac.evaluate.texts import texts_by_group
 from dilmac.models import load_model, require_model_folder, with_model_folder
 from dilmac.tokenizer import Tokenizer
 
 
 def evaluate(config: EvaluateConfig) -> Figures:
-    """Measure a model on texts, by source where it is a corpus's held-out split.
+    """Measure a model on texts, by domain, file or source; or ask it tasks, where some are named.
 
     Raises:
         ConfigError: neither a text nor a corpus is given.
         InputError: the model, a text or the corpus cannot be read.
     """
+    if config.tasks:
+        figures = evaluate_tasks(config)
+        if config.html:
+            write_page(figures, config.html)
+        return figures
     config = with_model_folder(config)
     require_model_folder(config.model)
-    groups = _texts_by_source(config)
+    groups = texts_by_group(config)
     model = load_model(config.model)
     tokenizer = Tokenizer(config.model)
     tokenizer.require_fit(model.get_input_embeddings().num_embeddings)
@@ -42,7 +46,7 @@ def evaluate(config: EvaluateConfig) -> Figures:
         for name, texts in groups.items()
     }
     total = sum(by_source.values(), Bits())
-    figures: Figures = {
+    figures = {
         "model": config.model.name,
         "bits_per_byte": round(total.per_byte, 4),
         "bits_per_byte_by_source": {name: round(b.per_byte, 4) for name, b in by_source.items()},
@@ -53,28 +57,6 @@ def evaluate(config: EvaluateConfig) -> Figures:
         figures["ppmd"] = _ppmd(config, [text for texts in groups.values() for text in texts])
     figures["seconds"] = round(time.monotonic() - started, 1)
     return figures
-
-
-def _texts_by_source(config: EvaluateConfig) -> dict[str, list[str]]:
-    """The texts to measure, at most `max_text_bytes` of them."""
-    if config.text:
-        texts = read_measured_texts(config.text, config.text_field, config.max_text_bytes)
-        groups = {"text": list(texts)}
-    elif config.corpus:
-        groups = {}
-        open_artifact(config.corpus, "corpus")
-        left = config.max_text_bytes
-        for document in read_documents(config.corpus, "heldout"):
-            left -= len(document["text"].encode())
-            if left < 0:
-                break
-            groups.setdefault(document["source"], []).append(document["text"])
-    else:
-        raise ConfigError("no text to measure", where="--text", mend="give --text or --corpus")
-    if not any(groups.values()):
-        where = config.text[0] if config.text else config.corpus
-        raise InputError("no text within --max-text-bytes", where=where, mend="raise it")
-    return groups
 
 
 def _ppmd(config: EvaluateConfig, measured: list[str]) -> Figures:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from dilmac.core import InputError, num_cpus
 from dilmac.tokenizer.canonical import readable, token_bytes
-from dilmac.tokenizer.special import END_OF_TEXT, SPACE_MARK
+from dilmac.tokenizer.special import SPACE_MARK, document_start
 
 MODEL_FILE = "tokenizer.model"
 TOKENIZER_FILES = (
@@ -134,10 +134,10 @@ class Tokenizer:
         Raises:
             InputError: the tokenizer has neither.
         """
-        for token in (END_OF_TEXT, "<|begin_of_text|>", "<bos>", "<s>", "</s>"):
-            if token in self._control:
-                return self._control[token]
-        raise InputError("the tokenizer has no end-of-text token", where=self.folder)
+        found = document_start(self._control)
+        if found is None:
+            raise InputError("the tokenizer has no end-of-text token", where=self.folder)
+        return found
 
     def require_fit(self, num_rows: int) -> None:
         """Refuse to serve a model whose embedding has only `num_rows` rows.

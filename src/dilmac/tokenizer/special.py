@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Mapping
 
 UNKNOWN = "<unk>"  # never produced: byte fallback covers every text
 END_OF_TEXT = "<|endoftext|>"  # ends a document in pretraining
@@ -32,3 +33,11 @@ REQUIRED_CHARACTERS = (
     + "çğıöşüÇĞİÖŞÜâîûÂÎÛ"
     + "’‘“”«»…–—·•°€₺²³½×"
 )
+
+# What stands before a document: what ends the one before it, or a bos.
+_DOCUMENT_STARTS = (END_OF_TEXT, "<|begin_of_text|>", "<bos>", "<s>", "</s>")
+
+
+def document_start(control: Mapping[str, int]) -> int | None:
+    """Id that stands before a document, by the control tokens and their ids; None if none does."""
+    return next((control[token] for token in _DOCUMENT_STARTS if token in control), None)

@@ -7,32 +7,12 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
 from dilmac.core import EngineError, InputError
-from dilmac.engines import Engine
+from dilmac.engines import Engine, EngineTokenizer
 from dilmac.serve.config import ChatConfig
 from dilmac.tokenizer import ANSWER_MARKS, Message, encode_chat
 
 # A character whose bytes have not all come yet is decoded as this; it is held back.
 _INCOMPLETE = "\ufffd"
-
-
-class EngineTokenizer:
-    """The engine's own tokenizer: what the parity proof of an export compared."""
-
-    def __init__(self, engine: Engine):
-        self.engine = engine
-
-    def encode(self, text: str) -> list[int]:
-        return self.engine.tokenize([text])[0] if text else []
-
-    def control_id(self, token: str) -> int:
-        try:
-            return self.engine.control_tokens[token]
-        except KeyError:
-            raise InputError(
-                f"the model has no control token {token}: it was not made for chat",
-                where=self.engine.spec.model,
-                mend="fine-tune it with `dilmac finetune` on a tokenizer with ChatML markers",
-            ) from None
 
 
 @dataclass
