@@ -14,9 +14,11 @@ from cyclopts import App, CycloptsError, Parameter
 from pydantic import BaseModel, ValidationError
 
 import dilmac
+from dilmac.cli_estimate import RecipeFlags, estimate_app
 from dilmac.cli_models import CONFIGS, add_transplant, models_app
 from dilmac.core import Artifact, DilmacError, Figures, console, explain
 from dilmac.corpus import CorpusConfig
+from dilmac.estimate import EstimateConfig
 from dilmac.evaluate import EvaluateConfig
 from dilmac.export import GgufConfig
 from dilmac.quickstart import QuickstartConfig
@@ -93,6 +95,7 @@ def _line(name: str, value: Any) -> None:
 
 app.command(models_app(_show))
 add_transplant(app, _show)
+app.command(estimate_app(_show))
 
 
 @app.command(sort_key=0)
@@ -366,6 +369,8 @@ def _config_of(error: ValidationError) -> type[BaseModel]:
         GgufConfig,
         ChatConfig,
         QuickstartConfig,
+        EstimateConfig,
+        RecipeFlags,
         *CONFIGS,
     )
     return next((config for config in known if config.__name__ == error.title), BaseModel)

@@ -1,0 +1,111 @@
+"""Starts a trial of a stage in a process of its own, and reads what it found."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dilmac.core import read_lines, say
+from dilmac.estimate.facts import Model
+from dilmac.training import FinetuneConfig, Lengths
+
+START_ALLOWED = 180.0  # for Python, the libraries and the model, also on a busy machine [seconds]
+TRIAL_STEPS = 4  # of fine-tuning: the first of them also warms up
+QUIET = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "PYTHONWARNINGS": "ignore"}
+LOG_CHARACTERS = 300  # of a failed trial's last words that are shown
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a trial found."""
+
+    base_bytes: int  # of the process before it opened a model
+    import_seconds: float
+    cpu_share: float  # of its cores that it got: less than 1 on a busy machine
+    found: dict[str, Any]  # a `Trial`, or figures of fine-tuning
+
+
+def run_trial(verb: str, job: dict[str, Any], seconds: float) -> Calibration | str:
+    """The trial of a stage, or why there is none. `job` is what `child.py` reads."""
+    say(f"estimate: timing a few steps of {verb}, {seconds:.0f} s at most after start-up")
+    with tempfile.TemporaryDirectory(prefix="dilmac-estimate-") as name:
+        folder = Path(name)
+        request, result, log = (folder / file for file in ("job.json", "result.json", "log.txt"))
+        job = {**job, "verb": verb, "seconds": seconds, "folder": name, "result": str(result)}
+        request.write_text(json.dumps(job, default=str), encoding="utf-8")
+        with log.open("wb") as file:
+            try:
+                status = subprocess.run(
+                    [sys.executable, "-m", "dilmac.estimate.child", str(request)],
+                    stdout=file,
+                    stderr=file,
+                    check=False,
+                    env=os.environ | QUIET,
+                    timeout=START_ALLOWED + 3 * seconds,
+                ).returncode
+            except subprocess.TimeoutExpired:
+                return f"no step ended within {START_ALLOWED + 3 * seconds:.0f} s"
+        if status or not result.is_file():
+            words = " ".join(log.read_text(encoding="utf-8", errors="replace").split())
+            return f"the trial ended with {status}: {words[-LOG_CHARACTERS:]}"
+        return Calibration(**json.loads(result.read_text(encoding="utf-8")))
+
+
+def model_job(model: Model) -> dict[str, Any]:
+    """What the child needs to open the model, or to make a random one of its shape."""
+    if model.folder is not None:
+        return {"model": str(model.folder)}
+    return {
+        "shape": model.shape.model_dump(mode="json"),
+        "rows": model.rows,
+        "tokenizer": str(model.vocabulary.folder) if model.vocabulary.folder else None,
+        "is_bf16": model.is_bf16,
+    }
+
+
+def finetune_job(config: FinetuneConfig, model: Model, lengths: Lengths) -> dict[str, Any] | str:
+    """A fine-tuning of examples of about the median length, so that little is padding."""
+    if model.vocabulary.folder is None:
+        return "the tokenizer is not there yet"
+    wanted = TRIAL_STEPS * config.batch_size
+    ordered = sorted(range(len(lengths.train)), key=lambda place: lengths.train[place])
+    first = max(0, (len(ordered) - wanted) // 2)
+    chosen = ordered[first : first + wanted]
+    lines = _lines({lengths.places[place] for place in chosen})
+    if len(lines) < len(chosen):
+        return "the examples are no lines that could be read again"
+    batches = -(-len(chosen) // config.batch_size)
+    settings = {
+        "epochs": max(1.0, TRIAL_STEPS / batches),
+        "validation_percent": 0.0,
+        "test_percent": 0.0,
+        "checkpoint_steps": 10**6,
+    }
+    return {
+        "config": config.model_dump(mode="json") | settings,
+        "lines": lines,
+        "tokens": [lengths.train[place] for place in chosen],
+        **model_job(model),
+    }
+
+
+def _lines(places: set[str]) -> list[str]:
+    """The lines at `file:line`."""
+    by_file: dict[str, set[int]] = {}
+    for place in places:
+        file, _, number = place.rpartition(":")
+        if not number.isdigit():
+            return []
+        by_file.setdefault(file, set()).add(int(number))
+    return [
+        line.data.decode()
+        for file, numbers in by_file.items()
+        for line in read_lines(Path(file))
+        if line.number in numbers and line.data is not None
+    ]
