@@ -52,6 +52,7 @@ from dilmac.core.records import InputRecord
 from dilmac.core.shards import SPLITS, ShardWriter, count_text_bytes, read_documents, read_texts
 from dilmac.core.split import Part, part_of, place_of
 from dilmac.core.texts import read_measured_texts, read_records
+from dilmac.core.waiting import own_seconds, waited_seconds
 
 __all__ = [
     "FORMATS",
@@ -97,6 +98,7 @@ __all__ = [
     "machine",
     "num_cpus",
     "open_artifact",
+    "own_seconds",
     "part_of",
     "place_of",
     "read_blocks",
@@ -113,6 +115,7 @@ __all__ = [
     "sha256_of",
     "unknown_key",
     "versions",
+    "waited_seconds",
     "write_json",
     "written_whole",
 ]

@@ -13,7 +13,7 @@ from dilmac.models import gib
 from dilmac.training import USABLE_SHARE
 
 LIKELY_SHARE = 0.5  # of the peak that a step reaches at best: to tell whether a trial would end
-BUSY = 0.8  # a trial that got less of its cores than this was not alone
+BUSY = 0.2  # a trial that waited for more of its time than this was not alone
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ class Ask:
 
     def say_busy(self, stage: Stage, found: Calibration) -> None:
         """Say where the trial shared its cores with others."""
-        if found.cpu_share < BUSY and self.target.kind == "cpu":
+        if found.waiting_share > BUSY and self.target.kind == "cpu":
             stage.notes.append(
-                f"the machine was busy: the trial got {found.cpu_share:.0%} of its cores, so on a "
-                "quiet one the stage is that much quicker"
+                f"this machine is busy: for {found.waiting_share:.0%} of its time the trial waited "
+                "for a core, which is not counted; until it is quiet the stage takes so much longer"
             )
 
     def warn(self, stage: Stage, mends: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -11,28 +12,30 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-BEGAN = time.monotonic()
-POLL_SECONDS = 0.2
+from dilmac.core import own_seconds, waited_seconds
+
+POLL_SECONDS = 0.05
 
 
 def main() -> None:
     """Run the job, and write what was found into its result file."""
+    import psutil
+
     import dilmac.cli  # what the command itself loads
     from dilmac.training import finetune, peak_of_process, pretrain
     from dilmac.transplant import heal
 
     del finetune, pretrain, heal, dilmac
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    common = {"base_bytes": peak_of_process(), "import_seconds": time.monotonic() - BEGAN}
-    began, cpu = time.monotonic(), time.process_time()
+    age = time.time() - psutil.Process().create_time()
+    common = {"base_bytes": peak_of_process(), "import_seconds": age - waited_seconds()}
+    began, waited = time.perf_counter(), waited_seconds()
     work = {"pretrain": _pretrain, "heal": _heal, "finetune": _finetune}[job["verb"]]
 
     def finish(found: dict[str, Any]) -> None:
-        import torch
-
-        seconds = max(time.monotonic() - began, 1e-9) * torch.get_num_threads()
-        share = min(1.0, (time.process_time() - cpu) / seconds)
-        result = {**common, "cpu_share": round(share, 3), "found": found}
+        seconds = time.perf_counter() - began
+        share = (waited_seconds() - waited) / max(seconds, 1e-9)
+        result = {**common, "waiting_share": round(share, 3), "found": found}
         partial = Path(job["result"]).with_suffix(".partial")
         partial.write_text(json.dumps(result), encoding="utf-8")
         partial.rename(job["result"])
@@ -76,23 +79,45 @@ def _finetune(job: dict[str, Any], finish: Any) -> None:
     data.write_text("\n".join(line.strip() for line in job["lines"]) + "\n", encoding="utf-8")
     changed = {"data": (str(data),), "out": out, "model": _model(job)}
     config = FinetuneConfig(**{**job["config"], **changed})
-    began = time.monotonic()
     partial = out.with_name(f".{out.name}.partial") / "events.jsonl"
+    began, clock = own_seconds(), _Clock()
 
     def watch() -> None:
         """End the process once steps have taken all their time."""
         while True:
             time.sleep(POLL_SECONDS)
-            times = _step_times(partial)
-            if len(times) > 2 and time.time() - times[0] > job["seconds"]:
+            clock.look()
+            times = [clock.own(at) for at in _step_times(partial)]
+            if len(times) > 2 and own_seconds() - times[0] > job["seconds"]:
                 finish(_figures(job, times, None))
                 os._exit(0)
 
     threading.Thread(target=watch, daemon=True).start()
     finetune(config)
-    seconds = time.monotonic() - began
+    seconds = own_seconds() - began
     open_artifact(out, "model")
-    finish(_figures(job, _step_times(out / "events.jsonl"), seconds))
+    times = [clock.own(at) for at in _step_times(out / "events.jsonl")]
+    finish(_figures(job, times, seconds))
+
+
+class _Clock:
+    """Turns the time of day into time without waiting for a core, by what it saw meanwhile."""
+
+    def __init__(self) -> None:
+        self.of_day: list[float] = []
+        self.of_own: list[float] = []
+        self.look()
+
+    def look(self) -> None:
+        """Take note of both clocks."""
+        self.of_day.append(time.time())
+        self.of_own.append(own_seconds())
+
+    def own(self, at: float) -> float:
+        """`own_seconds` at a time of day."""
+        import numpy as np
+
+        return float(np.interp(at, self.of_day, self.of_own))
 
 
 def _step_times(path: Path) -> list[float]:
@@ -108,7 +133,7 @@ def _figures(job: dict[str, Any], times: list[float], seconds: float | None) -> 
     """Seconds of a padded token, and what is not steps: opening, merging, saving, proving."""
     from dilmac.training import padded_tokens, peak_of_process
 
-    steps = [after - before for before, after in zip(times[:-1], times[1:], strict=True)]
+    steps = [after - before for before, after in itertools.pairwise(times)]
     batches = padded_tokens(job["tokens"], job["config"]["batch_size"])
     step = sum(steps) / len(steps)
     return {

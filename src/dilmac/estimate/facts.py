@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from dilmac.core import InputError, open_artifact
+from dilmac.core import open_artifact
 from dilmac.models import Entry, Preset, entry_of_folder, find_entry, model_folder, shipped_models
 from dilmac.tokenizer import Tokenizer, pretrained_names, pretrained_path
 
@@ -188,6 +188,3 @@ def transplanted(source: Model, vocabulary: Vocabulary, *, untie: bool, rows: in
     shape = source.shape.model_copy(update={"tied": source.shape.tied and not untie})
     new = None if vocabulary.new_rows is None else rows - (vocabulary.rows - vocabulary.new_rows)
     return replace(source, shape=shape, rows=rows, vocabulary=vocabulary, folder=None, new_rows=new)
-
-
-__all__ = ["Corpus", "InputError", "Known", "Model", "UnknownError", "Vocabulary"]

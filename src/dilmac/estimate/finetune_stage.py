@@ -84,8 +84,17 @@ def estimate_finetune(stage: Stage, config: FinetuneConfig, known: Known, ask: A
     job = finetune_job(config, model, plan.lengths)
     heaviest = flops * median * plan.in_memory
     found = ask.trial("finetune", job, stage, heaviest, plan.precision)
-    _memory(stage, config, model, ask, found, plan.in_memory, plan.longest, plan.precision)
-    _time(stage, config, plan, ask, found, flops)
+    _memory(
+        stage,
+        config=config,
+        model=model,
+        ask=ask,
+        found=found,
+        in_memory=plan.in_memory,
+        longest=plan.longest,
+        precision=plan.precision,
+    )
+    _time(stage, config=config, plan=plan, ask=ask, found=found, flops=flops)
 
 
 def _plan(config: FinetuneConfig, model: Model, ask: Ask) -> Plan:
@@ -134,11 +143,21 @@ def _without_tokenizer(stage: Stage, config: FinetuneConfig, model: Model, ask: 
     in_memory = setting(config, "micro_batch_size", None) or config.batch_size
     precision = ask.target.precision(config.precision)
     stage.notes.append(f"memory is that of {in_memory} examples of --max-length {longest}")
-    _memory(stage, config, model, ask, None, in_memory, longest, precision)
+    _memory(
+        stage,
+        config=config,
+        model=model,
+        ask=ask,
+        found=None,
+        in_memory=in_memory,
+        longest=longest,
+        precision=precision,
+    )
 
 
 def _memory(
     stage: Stage,
+    *,
     config: FinetuneConfig,
     model: Model,
     ask: Ask,
@@ -219,6 +238,7 @@ def _mends(config: FinetuneConfig, in_memory: int, checkpointing: bool) -> list[
 
 def _time(
     stage: Stage,
+    *,
     config: FinetuneConfig,
     plan: Plan,
     ask: Ask,

@@ -52,9 +52,9 @@ def estimate_heal(stage: Stage, config: HealConfig, known: Known, ask: Ask) -> N
     flops = trained_share_flops(model, plan.context, trained)
     heaviest = flops * plan.micro * plan.context
     found = ask.trial("heal", _job(config, model, plan), stage, heaviest, plan.precision)
-    _memory(stage, config, settings, plan, known, ask, found)
+    _memory(stage, config=config, settings=settings, plan=plan, known=known, ask=ask, found=found)
     stage.unknown += [plan.unknown] if plan.unknown else []
-    fill_time(stage, settings, plan, known, ask, found, flops=flops, verb="heal")
+    fill_time(stage, settings, plan, known=known, ask=ask, found=found, flops=flops, verb="heal")
     if config.patience:
         stage.notes.append("--patience may end it earlier")
     if config.loss != "lm" and found is None:
@@ -85,6 +85,7 @@ def _job(config: HealConfig, model: Model, plan: Plan) -> dict[str, Any] | str:
 
 def _memory(
     stage: Stage,
+    *,
     config: HealConfig,
     settings: PretrainConfig,
     plan: Plan,

@@ -9,15 +9,15 @@ from dilmac.core import read_texts
 from dilmac.estimate.ask import Ask
 from dilmac.estimate.facts import Corpus, Known, Model, UnknownError, Vocabulary
 from dilmac.estimate.stage import Part, Stage
-from dilmac.estimate.trials import Calibration
 from dilmac.estimate.training_stages import (
     base_process,
     counted_seconds,
     memory_parts,
     timed_steps,
 )
+from dilmac.estimate.trials import Calibration
 from dilmac.evaluate import measuring_bytes
-from dilmac.models import gib, num_parameters, preset_named, shape_for, training_bytes
+from dilmac.models import num_parameters, preset_named, shape_for, training_bytes
 from dilmac.tokenizer import Tokenizer
 from dilmac.training import (
     FRESH_EPOCHS,
@@ -99,7 +99,7 @@ def estimate_pretrain(stage: Stage, config: PretrainConfig, known: Known, ask: A
     found = ask.trial("pretrain", job, stage, heaviest, plan.precision)
     fill_memory(stage, config, plan, ask, found)
     stage.unknown += [plan.unknown] if plan.unknown else []
-    fill_time(stage, config, plan, known, ask, found, flops=flops, verb="pretrain")
+    fill_time(stage, config, plan, known=known, ask=ask, found=found, flops=flops, verb="pretrain")
 
 
 def plan_of(config: PretrainConfig, model: Model, known: Known, ask: Ask) -> Plan:
@@ -220,10 +220,10 @@ def fill_time(
     stage: Stage,
     config: PretrainConfig,
     plan: Plan,
+    *,
     known: Known,
     ask: Ask,
     found: Calibration | None,
-    *,
     flops: float,
     verb: str,
 ) -> None:
@@ -285,6 +285,3 @@ def _measurements(
         f"{times} × {on_the_way:,} and {min(heldout, FINAL_EVAL_BYTES):,} bytes of held-out "
         f"text, {tokens:,.0f} tokens × {each * 1000:.3g} ms",
     )
-
-
-__all__ = ["estimate_pretrain", "expect_pretrained", "fill_memory", "fill_time", "gib", "plan_of"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from dilmac.estimate.devices import CUDA_BASE_BYTES, Target
@@ -15,6 +14,8 @@ from dilmac.training import flops_per_token, matmul_parameters
 # Of a GPU's peak that is assumed. Compiled pretraining on full windows is usually told at 35 to
 # 45 %; healing and fine-tuning run uncompiled, on shorter rows. Not measured here.
 ASSUMED_MFU = {"pretrain": 0.35, "heal": 0.25, "finetune": 0.25}
+# Below this a GPU waits for the launches of a step's kernels. A rule of thumb.
+SHORT_STEP = 0.05  # [seconds]
 START_SECONDS = 20.0  # of Python, the libraries and a model, where nothing was timed
 # torch.compile on a CPU (`training/precision.py`): what it costs, and what it leaves of a step.
 COMPILE_SECONDS, COMPILED_SHARE = 75.0, 0.7
@@ -96,13 +97,18 @@ def counted_seconds(
         f"({target.count} × {peak / 1e12:,.1f} TFLOP/s × {share:.0%})",
     )
     stage.how = "counted"
+    if target.kind == "cuda" and step < SHORT_STEP:
+        stage.notes.append(
+            f"steps of {step * 1000:.2g} ms are too short to fill the card: it will take several "
+            "times as long; larger --batch-tokens, or --batch-size, fill it"
+        )
     stage.notes.append(
         f"time is an estimate from operations: peak {source}, {share:.0%} of it is assumed (--mfu)"
     )
 
 
-def timed_steps(stage: Stage, found: dict[str, Any], steps: int, *, compiled: bool) -> float:
-    """Add the time of all steps, from a trial on this machine; seconds of one."""
+def timed_steps(stage: Stage, found: dict[str, Any], steps: int, *, compiled: bool) -> None:
+    """Add the time of all steps, from a trial on this machine."""
     again = int(found["num_micro_batches"]) - 1
     step = float(found["step_seconds"]) + again * float(found["micro_seconds"])
     formula = f"{steps:,} steps × {step:.3g} s"
@@ -116,9 +122,3 @@ def timed_steps(stage: Stage, found: dict[str, Any], steps: int, *, compiled: bo
         stage.notes.append("the run compiles, the trial does not: its steps are rough")
     stage.seconds["steps"] = Part(steps * step, formula)
     stage.how = "timed here"
-    return step
-
-
-def steps_in_epochs(num: int, batch: int, epochs: float) -> int:
-    """Steps of a fine-tuning run."""
-    return max(1, math.ceil(math.ceil(num / batch) * epochs))

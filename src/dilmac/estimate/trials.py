@@ -26,8 +26,8 @@ class Calibration:
     """What a trial found."""
 
     base_bytes: int  # of the process before it opened a model
-    import_seconds: float
-    cpu_share: float  # of its cores that it got: less than 1 on a busy machine
+    import_seconds: float  # this and all below without waiting for a core
+    waiting_share: float  # of the trial's time in which it waited for a core: of a busy machine
     found: dict[str, Any]  # a `Trial`, or figures of fine-tuning
 
 

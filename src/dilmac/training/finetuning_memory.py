@@ -1,4 +1,4 @@
-"""Memory of fine-tuning, counted before it runs: what is frozen, what is trained, what is in flight.
+"""Memory of fine-tuning, counted before it runs: what is frozen, and what is trained.
 
 A trained number is a weight, a gradient and AdamW's two moments in fp32: 16 bytes. A frozen one is
 as it was loaded, fp32; with qlora the matrices of the blocks are in 4 bits.
@@ -92,7 +92,7 @@ def _sides(shape: Preset) -> list[tuple[int, int]]:
 
 
 def num_adapter_parameters(shape: Preset, rank: int, method: str = "lora") -> int:
-    """Numbers that adapters of every matrix of the blocks add: of lora, rank times its two sides."""
+    """Numbers in adapters of every matrix of the blocks: of lora, rank times its two sides."""
     sides = _sides(shape)
     if method == "ia3":  # keys, values, and what goes into the last matrix
         return shape.num_layers * (sides[1][1] + sides[2][1] + sides[6][0])
@@ -105,10 +105,9 @@ def num_adapter_parameters(shape: Preset, rank: int, method: str = "lora") -> in
 def _kept_beside(shape: Preset, method: str, rank: int, wide: int) -> int:
     """What adapters keep of a token: the narrow states, and with dora what is scaled."""
     sides = _sides(shape)
+    each = rank * len(sides)
     if method == "ia3":
         each = sides[1][1] + sides[2][1] + sides[6][0]
-    else:
-        each = rank * len(sides)
     if method == "dora":
         each += 2 * sum(after for _, after in sides)
     return shape.num_layers * wide * each

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from dilmac.core import own_seconds
 from dilmac.evaluate import MAX_BATCH_TOKENS
 from dilmac.training.config import PretrainConfig
 from dilmac.training.heldout import SAMPLE_TOKENS
@@ -103,7 +103,7 @@ def time_trial(
         windows = cast("Any", RandomWindows(frame.context, num_rows, config.seed))
         run = ready(config, ranks, frame, windows, student=student, folder=folder, num_steps=1000)
         with run.memory_explained():
-            return _timed(run, time.monotonic() + max_seconds)
+            return _timed(run, own_seconds() + max_seconds)
 
 
 def _timed(run: Run, ends: float) -> Trial:
@@ -111,20 +111,20 @@ def _timed(run: Run, ends: float) -> Trial:
     peak = _Peak(run.ranks.device)
     run.model.train()
     run.batch_size = micro
-    seconds = [time_step(run, 0)]  # one, however long it takes
-    seconds += _times(lambda step: time_step(run, step + 1), ends, TIMED_STEPS)
+    seconds = [_own(lambda: time_step(run, 0))]  # one, however long it takes
+    seconds += _times(lambda step: _own(lambda: time_step(run, step + 1)), ends, TIMED_STEPS)
     timed = seconds[1:] or seconds  # the first one also warms up
     one = two = statistics.median(timed)
     if asked > micro:
         run.batch_size = 2 * micro
-        if more := _times(lambda step: time_step(run, step + 100), ends, 2):
+        if more := _times(lambda step: _own(lambda: time_step(run, step + 100)), ends, 2):
             two = min(more)
     trained = peak.read()
     run.model.eval()
     peak = _Peak(run.ranks.device)
-    forward = _times(lambda _: _measure(run), ends, 2)
+    forward = _times(lambda _: _own(lambda: _measure(run)), ends, 2)
     measured = peak.read() if forward else None
-    sample = _times(lambda _: _continue(run), ends, 2)
+    sample = _times(lambda _: _own(lambda: _continue(run)), ends, 2)
     return Trial(
         precision=run.precision,
         micro_tokens=micro * run.windows.context,
@@ -140,9 +140,9 @@ def _timed(run: Run, ends: float) -> Trial:
 
 
 def _times(timed: Callable[[int], float], ends: float, most: int) -> list[float]:
-    """What at most so many calls say they took; the first is made if there is any time left."""
+    """What at most so many calls took; none begins past the end, or would end past it."""
     seconds: list[float] = []
-    while len(seconds) < most and time.monotonic() + (seconds[-1:] or [0.0])[0] < ends:
+    while len(seconds) < most and own_seconds() + (seconds[-1:] or [0.0])[0] < ends:
         seconds.append(timed(len(seconds)))
     return seconds
 
@@ -151,9 +151,15 @@ def _measured_tokens(run: Run) -> int:
     return max(1, MAX_BATCH_TOKENS // run.windows.context) * run.windows.context
 
 
-def _measure(run: Run) -> float:
-    """Seconds of one batch of held-out text, as `measure_bits` reads it."""
-    began = time.perf_counter()
+def _own(work: Callable[[], Any]) -> float:
+    """Seconds of some work, without those in which it waited for a core."""
+    began = own_seconds()
+    work()
+    return own_seconds() - began
+
+
+def _measure(run: Run) -> None:
+    """One batch of held-out text, as `measure_bits` reads it."""
     context, device = run.windows.context, run.ranks.device
     batch = run.windows.batch(0, _measured_tokens(run) // context)
     ids, aims = (torch.from_numpy(part).to(device) for part in (batch.input_ids, batch.targets))
@@ -165,12 +171,10 @@ def _measure(run: Run) -> float:
         logits = run.model(input_ids=ids, use_cache=False).logits.flatten(0, 1)
         everything = torch.ones(len(logits), dtype=torch.bool, device=device)
         torch.nn.functional.cross_entropy(logits[everything].float(), aims.flatten()).item()
-    return time.perf_counter() - began
 
 
-def _continue(run: Run) -> float:
-    """Seconds of a short continuation."""
-    began = time.perf_counter()
+def _continue(run: Run) -> None:
+    """A short continuation."""
     ids = torch.zeros(1, 4, dtype=torch.long, device=run.ranks.device)
     with torch.inference_mode():
         run.model.generate(
@@ -179,7 +183,6 @@ def _continue(run: Run) -> float:
             min_new_tokens=SHORT_TOKENS,
             max_new_tokens=SHORT_TOKENS,
         )
-    return time.perf_counter() - began
 
 
 class _Peak:
