@@ -4,8 +4,8 @@
         [--core 1] [--data FILE.jsonl]
 
 For every size: the estimate, then the real verb with the same flags, each in a process of its own:
-`pretrain` on the corpus, then `finetune` of the model that it made, by LoRA, in full, and by QLoRA
-where the verb has it. Peak is the kernel's high-water mark of resident memory. Time is the CPU
+`pretrain` on the corpus, and `finetune` of a random model by LoRA, in full, and by QLoRA where the
+verb has it. Peak is the kernel's high-water mark of resident memory. Time is the CPU
 seconds of the real run, held to one core with one thread: on a busy machine the time on the wall is
 that of the queue, and an estimate leaves waiting for a core out. The wall is printed beside it.
 
@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -42,19 +43,12 @@ def main() -> None:
     if chosen.qwen:
         _qwen(chosen)
         return
-    rows = []
-    for size in chosen.sizes:
-        out = chosen.work / size
-        shape = ["--params", size] if size[0].isdigit() else ["--preset", size]
-        budget = ["--tokens", str(chosen.tokens), "--corpus", str(chosen.corpus)]
-        rows.append(
-            _row(chosen, f"pretrain {size}", ["pretrain", *shape, *budget, *PRETRAINING], out)
-        )
-        for method in _methods():
-            flags = ["--model", str(out), "--data", str(chosen.data), "--method", method]
-            flags += ["--epochs", "1", "--batch-size", str(chosen.batch_size)]
-            name = f"finetune {method} {size}"
-            rows.append(_row(chosen, name, ["finetune", *flags], chosen.work / f"{size}-{method}"))
+    wanted = [
+        (f"{verb} {size}", arguments)
+        for size in chosen.sizes
+        for verb, arguments in _commands(chosen, size)
+    ]
+    rows = [_row(chosen, *one) for one in wanted if not chosen.only or one[0] in chosen.only]
     print(heading("python benchmarks/estimate.py"))
     print_table(COLUMNS, rows)
     print_json(rows)
@@ -68,7 +62,9 @@ def _flags() -> argparse.Namespace:
     parser.add_argument("--sizes", nargs="+", default=["quick", "mini", "30M"])
     parser.add_argument("--tokens", type=int, default=80_000, help="budget of pretraining")
     parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--trial-seconds", type=float, default=20.0)
     parser.add_argument("--core", type=int, help="hold every process to this core (Linux)")
+    parser.add_argument("--only", nargs="+", help="rows by their names: 'pretrain quick', ...")
     parser.add_argument("--qwen", action="store_true")
     chosen = parser.parse_args()
     if not chosen.qwen and chosen.corpus is None:
@@ -80,21 +76,57 @@ def _flags() -> argparse.Namespace:
     return chosen
 
 
+def _commands(chosen: argparse.Namespace, size: str) -> list[tuple[str, list[str]]]:
+    """The verbs of a size, and their arguments."""
+    shape = ["--params", size] if size[0].isdigit() else ["--preset", size]
+    budget = ["--tokens", str(chosen.tokens), "--corpus", str(chosen.corpus)]
+    commands = [("pretrain", ["pretrain", *shape, *budget, *PRETRAINING])]
+    for method in _methods():
+        flags = ["--model", str(chosen.work / f"random-{size}"), "--data", str(chosen.data)]
+        flags += ["--method", method, "--epochs", "1", "--batch-size", str(chosen.batch_size)]
+        commands.append((f"finetune {method}", ["finetune", *flags]))
+    return commands
+
+
+def _make_model(folder: Path, size: str) -> None:
+    """A random model of the size, for fine-tuning."""
+    if folder.exists():
+        return
+    from transformers import LlamaForCausalLM
+
+    from dilmac.models import preset_named, save_model, shape_for
+    from dilmac.tokenizer import Tokenizer, copy_tokenizer, pretrained_path
+
+    tokenizer = pretrained_path("tr32k")
+    rows = len(Tokenizer(tokenizer))
+    shape = shape_for(size, rows) if size[0].isdigit() else preset_named(size)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}")
+    partial.mkdir(parents=True)
+    save_model(LlamaForCausalLM(shape.shape_config(rows)), partial)
+    copy_tokenizer(tokenizer, partial)
+    partial.rename(folder)
+
+
 def _methods() -> list[str]:
     known = str(FinetuneConfig.model_fields["method"].annotation)
     return [method for method in ("lora", "full", "qlora") if f"'{method}'" in known]
 
 
-def _row(chosen: argparse.Namespace, name: str, arguments: list[str], out: Path) -> list[Any]:
+def _row(chosen: argparse.Namespace, name: str, arguments: list[str]) -> list[Any]:
     """The estimate and the real run; kept on disk, so that a benchmark goes on where it ended."""
     kept = chosen.work / f"{name.replace(' ', '-')}.json"
     if kept.is_file():
         row: list[Any] = json.loads(kept.read_text(encoding="utf-8"))
         return row
     chosen.work.mkdir(parents=True, exist_ok=True)
-    estimated = json.loads(_run(chosen, ["estimate", *arguments, "--json"])["stdout"])
+    if arguments[0] == "finetune":
+        _make_model(Path(arguments[2]), name.rpartition(" ")[2])
+    trial = ["--trial-seconds", str(chosen.trial_seconds)]
+    estimated = json.loads(_run(chosen, ["estimate", *arguments, *trial, "--json"])["stdout"])
     stage = estimated["stages"][arguments[0]]
+    out = chosen.work / f"out-{kept.stem}"
     real = _run(chosen, [*arguments, "--out", str(out), "--force", "--json"])
+    shutil.rmtree(out, ignore_errors=True)
     memory, seconds = stage["memory_bytes"] / real["peak_bytes"], stage["seconds"] / real["cpu"]
     met = [abs(memory - 1) <= MEMORY_BAR, abs(seconds - 1) <= TIME_BAR]
     row = [
@@ -125,7 +157,7 @@ def _run(chosen: argparse.Namespace, arguments: list[str]) -> dict[str, Any]:
         if chosen.core is not None:
             os.sched_setaffinity(0, {chosen.core})
 
-    log = chosen.work / "log.txt"
+    log = chosen.work / f"log-{os.getpid()}.txt"
     began = time.monotonic()
     with log.open("wb") as errors:
         child = subprocess.Popen(

@@ -27,6 +27,9 @@ VERBS = [
     ["export", "gguf"],
     ["chat"],
     ["run"],
+    ["estimate"],
+    ["estimate", "finetune"],
+    ["estimate", "corpus", "build"],
 ]
 
 

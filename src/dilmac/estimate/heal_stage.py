@@ -7,7 +7,7 @@ from typing import Any
 
 from dilmac.estimate.ask import Ask
 from dilmac.estimate.facts import Known, Model
-from dilmac.estimate.pretrain_stage import Plan, fill_time, plan_of
+from dilmac.estimate.pretrain_stage import Plan, fill_time, heldout_tokens, plan_of
 from dilmac.estimate.stage import Part, Stage
 from dilmac.estimate.training_stages import base_process, memory_parts, trained_share_flops
 from dilmac.estimate.trials import Calibration, model_job
@@ -57,7 +57,7 @@ def estimate_heal(stage: Stage, config: HealConfig, known: Known, ask: Ask) -> N
     fill_time(stage, settings, plan, known=known, ask=ask, found=found, flops=flops, verb="heal")
     if config.patience:
         stage.notes.append("--patience may end it earlier")
-    if config.loss != "lm" and found is None:
+    if config.loss != "lm":
         stage.notes.append("the teacher's own forward passes are not in the time")
 
 
@@ -71,10 +71,8 @@ def _trained(config: HealConfig, model: Model) -> int:
 
 
 def _job(config: HealConfig, model: Model, plan: Plan) -> dict[str, Any] | str:
-    if config.loss != "lm" and (config.teacher is None or not config.teacher.is_dir()):
-        return "the teacher is not there yet"
-    if config.loss != "lm" and model.folder is None:
-        return "the model is not there yet, and the loss reads its tokens"
+    if config.loss != "lm":
+        return f"--loss {config.loss} reads texts with a teacher, which random ids are not"
     return {
         "config": config.model_dump(mode="json") | {"context": plan.context},
         "new_rows": None if config.train == "all" else model.new_rows,
@@ -118,7 +116,12 @@ def _memory(
         "logits": f"of {model.rows:,} rows, a chunk at a time, and the trained rows' gradient",
     }
     wide = 2 if half else 4
-    measuring = measuring_bytes(model.rows, plan.context, wide=wide)
+    measuring = measuring_bytes(
+        model.rows,
+        plan.context,
+        wide=wide,
+        num_tokens=heldout_tokens(settings, model.vocabulary, known),
+    )
     stage.memory = memory_parts(
         count, what=what, measuring=measuring, base=base, base_from=base_from
     )

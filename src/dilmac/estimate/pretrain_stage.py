@@ -97,7 +97,7 @@ def estimate_pretrain(stage: Stage, config: PretrainConfig, known: Known, ask: A
     flops = flops_per_token(model.shape.shape_config(model.rows), plan.context)
     heaviest = flops * plan.micro * plan.context
     found = ask.trial("pretrain", job, stage, heaviest, plan.precision)
-    fill_memory(stage, config, plan, ask, found)
+    fill_memory(stage, config, plan, known=known, ask=ask, found=found)
     stage.unknown += [plan.unknown] if plan.unknown else []
     fill_time(stage, config, plan, known=known, ask=ask, found=found, flops=flops, verb="pretrain")
 
@@ -149,6 +149,16 @@ def corpus_tokens(config: PretrainConfig, vocabulary: Vocabulary, known: Known) 
     return round(total / bytes_per_token(corpora, vocabulary))
 
 
+def heldout_tokens(config: PretrainConfig, vocabulary: Vocabulary, known: Known) -> int | None:
+    """Tokens of held-out text that the end measures; None where that is not known."""
+    try:
+        corpora = [known.corpus(path) for path in config.corpora]
+        heldout = min(sum(corpus.heldout_bytes for corpus in corpora), FINAL_EVAL_BYTES)
+        return round(heldout / bytes_per_token(corpora, vocabulary))
+    except UnknownError:
+        return None
+
+
 def bytes_per_token(corpora: list[Corpus], vocabulary: Vocabulary) -> float:
     """Counted on the first texts.
 
@@ -173,7 +183,13 @@ def bytes_per_token(corpora: list[Corpus], vocabulary: Vocabulary) -> float:
 
 
 def fill_memory(
-    stage: Stage, config: PretrainConfig, plan: Plan, ask: Ask, found: Calibration | None
+    stage: Stage,
+    config: PretrainConfig,
+    plan: Plan,
+    *,
+    known: Known,
+    ask: Ask,
+    found: Calibration | None,
 ) -> None:
     """Memory of pretraining at its peak."""
     tokens, shape, rows = plan.micro * plan.context, plan.model.shape, plan.model.rows
@@ -200,7 +216,9 @@ def fill_memory(
         + (", checkpointed" if config.gradient_checkpointing else ""),
         "logits": f"of {rows:,} rows, a chunk at a time",
     }
-    measuring = measuring_bytes(rows, plan.context)
+    measuring = measuring_bytes(
+        rows, plan.context, num_tokens=heldout_tokens(config, plan.model.vocabulary, known)
+    )
     stage.memory = memory_parts(
         count, what=what, measuring=measuring, base=base, base_from=base_from
     )

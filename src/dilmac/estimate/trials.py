@@ -7,15 +7,20 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dilmac.core import read_lines, say
+import psutil
+
+from dilmac.core import num_cpus, read_lines, say
 from dilmac.estimate.facts import Model
 from dilmac.training import FinetuneConfig, Lengths
 
-START_ALLOWED = 180.0  # for Python, the libraries and the model, also on a busy machine [seconds]
+START_ALLOWED = 60.0  # for Python, the libraries and the model [seconds of all cores]
+LONGEST = 1800.0  # on the wall, however busy the machine is [seconds]
+POLL_SECONDS = 0.5
 TRIAL_STEPS = 4  # of fine-tuning: the first of them also warms up
 QUIET = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "PYTHONWARNINGS": "ignore"}
 LOG_CHARACTERS = 300  # of a failed trial's last words that are shown
@@ -40,21 +45,43 @@ def run_trial(verb: str, job: dict[str, Any], seconds: float) -> Calibration | s
         job = {**job, "verb": verb, "seconds": seconds, "folder": name, "result": str(result)}
         request.write_text(json.dumps(job, default=str), encoding="utf-8")
         with log.open("wb") as file:
-            try:
-                status = subprocess.run(
-                    [sys.executable, "-m", "dilmac.estimate.child", str(request)],
-                    stdout=file,
-                    stderr=file,
-                    check=False,
-                    env=os.environ | QUIET,
-                    timeout=START_ALLOWED + 3 * seconds,
-                ).returncode
-            except subprocess.TimeoutExpired:
-                return f"no step ended within {START_ALLOWED + 3 * seconds:.0f} s"
+            child = subprocess.Popen(
+                [sys.executable, "-m", "dilmac.estimate.child", str(request)],
+                stdout=file,
+                stderr=file,
+                env=os.environ | QUIET,
+            )
+        status = _waited(child, START_ALLOWED + 3 * seconds)
+        if status is None:
+            return f"no step ended within {START_ALLOWED + 3 * seconds:.0f} s"
         if status or not result.is_file():
             words = " ".join(log.read_text(encoding="utf-8", errors="replace").split())
             return f"the trial ended with {status}: {words[-LOG_CHARACTERS:]}"
         return Calibration(**json.loads(result.read_text(encoding="utf-8")))
+
+
+def _waited(child: subprocess.Popen[bytes], allowed: float) -> int | None:
+    """The child's status; None where it worked for longer than allowed, and was ended."""
+    began = time.monotonic()
+    try:
+        while True:
+            try:
+                return child.wait(POLL_SECONDS)
+            except subprocess.TimeoutExpired:
+                if _worked(child.pid) > allowed or time.monotonic() - began > LONGEST:
+                    return None
+    finally:  # also after Ctrl-C
+        child.kill()
+        child.wait()
+
+
+def _worked(pid: int) -> float:
+    """CPU seconds of a process for each core that it may use."""
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system) / num_cpus()
 
 
 def model_job(model: Model) -> dict[str, Any]:

@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 MAX_BATCH_TOKENS = 4096  # bounds the logits in memory: tokens × vocabulary × 4 bytes
 
 
-def measuring_bytes(num_rows: int, context: int, *, wide: int = 4) -> int:
+def measuring_bytes(
+    num_rows: int, context: int, *, wide: int = 4, num_tokens: int | None = None
+) -> int:
     """The most that `measure_bits` holds beside the model, in logits of `wide` bytes [bytes].
+
+    `num_tokens` are those of the text, where that is short.
 
     The logits of a batch, those that are counted once more, in fp32 where they were not, and their
     log-probabilities.
     """
     tokens = max(1, MAX_BATCH_TOKENS // context) * context
+    tokens = tokens if num_tokens is None else min(tokens, num_tokens)
     return tokens * num_rows * (2 * wide + 4 + (0 if wide == 4 else 4))
 
 
