@@ -30,6 +30,9 @@ VERBS = [
     ["export", "gguf"],
     ["chat"],
     ["run"],
+    ["estimate"],
+    ["estimate", "finetune"],
+    ["estimate", "corpus", "build"],
 ]
 
 

@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from dilmac.corpus import CorpusConfig
+from dilmac.estimate import RecipeEstimateConfig
 from dilmac.evaluate import CompareRunsConfig, EvaluateConfig
 from dilmac.export import GgufConfig
 from dilmac.models import ListConfig, PresetsConfig, ShowConfig, SuggestConfig
@@ -39,6 +40,7 @@ PAGES: dict[str, type[BaseModel] | tuple[type[BaseModel], ...]] = {
     "classify": (ClassifyConfig, PredictConfig),
     "compare": CompareRunsConfig,
     "evaluate": EvaluateConfig,
+    "estimate": RecipeEstimateConfig,
     "export-gguf": GgufConfig,
     "chat": ChatConfig,
     "transplant": TransplantConfig,

@@ -18,9 +18,11 @@ import dilmac
 from dilmac.cli_adapters import ADAPTER_CONFIGS, adapters_app
 from dilmac.cli_classify import CONFIGS as CLASSIFY_CONFIGS
 from dilmac.cli_classify import add_compare, classify_app
+from dilmac.cli_estimate import RecipeFlags, estimate_app
 from dilmac.cli_models import CONFIGS, add_transplant, models_app
 from dilmac.core import Artifact, DilmacError, Figures, console, explain
 from dilmac.corpus import CorpusConfig
+from dilmac.estimate import EstimateConfig
 from dilmac.evaluate import EvaluateConfig
 from dilmac.export import GgufConfig
 from dilmac.quickstart import QuickstartConfig
@@ -100,6 +102,7 @@ app.command(adapters_app(_show))
 add_transplant(app, _show)
 app.command(classify_app(_show))
 add_compare(app, _show)
+app.command(estimate_app(_show))
 
 
 @app.command(sort_key=0)
@@ -384,6 +387,8 @@ def _config_of(error: ValidationError) -> type[BaseModel]:
         GgufConfig,
         ChatConfig,
         QuickstartConfig,
+        EstimateConfig,
+        RecipeFlags,
         *CONFIGS,
         *ADAPTER_CONFIGS,
         *CLASSIFY_CONFIGS,

@@ -180,8 +180,12 @@ def run_stages(
     return RecipeRun(folder, artifacts, figures)
 
 
-def check_stages(values: dict[str, Any], path: Path, folder: Path) -> list[Stage]:
+def check_stages(
+    values: dict[str, Any], path: Path, folder: Path, *, require_models: bool = True
+) -> list[Stage]:
     """Every stage's Config, validated, with references replaced by paths.
+
+    A model that no stage makes must be there, unless `require_models` is false.
 
     Raises:
         ConfigError: an unknown verb, key, or reference; a value out of range.
@@ -202,7 +206,7 @@ def check_stages(values: dict[str, Any], path: Path, folder: Path) -> list[Stage
         used: list[Path] = []
         written = dict(settings)
         settings = {key: _resolve(v, made, used, where) for key, v in written.items()}
-        used += _named_model(written.get("model"))
+        used += _named_model(written.get("model")) if require_models else []
         if issubclass(config_class, StageConfig):
             settings = {"out": folder / name, "seed": values.get("seed", 42), **settings}
         config = config_class.from_mapping(settings, where=where)

@@ -57,6 +57,7 @@ from dilmac.core.texts import (
     read_measured_texts,
     read_records,
 )
+from dilmac.core.waiting import own_seconds, waited_seconds
 
 __all__ = [
     "FORMATS",
@@ -103,6 +104,7 @@ __all__ = [
     "machine",
     "num_cpus",
     "open_artifact",
+    "own_seconds",
     "part_of",
     "place_of",
     "read_blocks",
@@ -121,6 +123,7 @@ __all__ = [
     "sha256_of",
     "unknown_key",
     "versions",
+    "waited_seconds",
     "write_json",
     "written_whole",
 ]

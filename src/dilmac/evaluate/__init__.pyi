@@ -1,5 +1,8 @@
+from .bits import MAX_BATCH_TOKENS as MAX_BATCH_TOKENS
 from .bits import Bits as Bits
 from .bits import measure_bits as measure_bits
+from .bits import measured_windows as measured_windows
+from .bits import measuring_bytes as measuring_bytes
 from .classifier import Classifier as Classifier
 from .classifier import padded as padded
 from .compare.config import CompareRunsConfig as CompareRunsConfig

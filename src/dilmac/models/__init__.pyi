@@ -17,6 +17,8 @@ from .catalogue.local import entry_of_folder as entry_of_folder
 from .catalogue.screen import print_model as print_model
 from .catalogue.screen import print_suggestion as print_suggestion
 from .catalogue.show import show_model as show_model
+from .catalogue.sizes import gib as gib
+from .catalogue.sizes import parse_bytes as parse_bytes
 from .catalogue.suggest import suggest_model as suggest_model
 from .checkpoint import load_model as load_model
 from .checkpoint import read_config as read_config
@@ -40,6 +42,7 @@ from .convert.state import read_state as read_state
 from .count import parse_count as parse_count
 from .memory import BYTES_PER_GIB as BYTES_PER_GIB
 from .memory import CHUNK_BYTES as CHUNK_BYTES
+from .memory import SCRATCH as SCRATCH
 from .memory import Estimate as Estimate
 from .memory import kept_bytes as kept_bytes
 from .memory import training_bytes as training_bytes
@@ -69,3 +72,4 @@ from .shipped import with_model_folder as with_model_folder
 from .table import PresetsConfig as PresetsConfig
 from .table import list_presets as list_presets
 from .table import print_presets as print_presets
+from .table import print_table as print_table

@@ -82,13 +82,15 @@ def train(run: Run) -> Figures:
 
 def time_steps(run: Run) -> list[float]:
     """Seconds of every step of a run that is thrown away afterwards."""
-    seconds = []
     run.model.train()
-    for step in range(run.num_steps):
-        began = time.perf_counter()
-        _attempt(run, step)
-        seconds.append(time.perf_counter() - began)
-    return seconds
+    return [time_step(run, step) for step in range(run.num_steps)]
+
+
+def time_step(run: Run, step: int) -> float:
+    """Seconds of one step."""
+    began = time.perf_counter()
+    _attempt(run, step)
+    return time.perf_counter() - began
 
 
 def _go_on(run: Run) -> int:

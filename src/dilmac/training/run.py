@@ -69,6 +69,7 @@ class Run:
     batch_size: int  # windows of one step, over all processes
     micro_batch_size: int  # windows of one process in memory at once
     num_steps: int
+    compiled: bool
     events: Events
     scalars: TensorBoardLog | None
     pace: Pace
@@ -195,7 +196,7 @@ def _memory_explained(
 
 
 @dataclass(frozen=True)
-class _Frame:
+class Frame:
     """What is settled before the text, which may take hours to encode, is looked at."""
 
     tokenizer: Tokenizer
@@ -224,7 +225,8 @@ def prepare(
     torch.set_num_threads(max(1, num_cpus() // ranks.num_local))
     keep_freed_memory()
     student = student or PRETRAINED
-    frame = _frame(config, ranks, student)
+    tokenizer = Tokenizer(config.tokenizer or config.model)  # type: ignore[arg-type]
+    frame = settle(config, ranks, student, tokenizer)
     tokens = _tokens(config, ranks, frame.tokenizer, folder)
     tokens.require_fit(frame.model.get_input_embeddings().num_embeddings)
     windows = _windows(config, tokens, frame)
@@ -236,22 +238,23 @@ def prepare(
         context=frame.context,
         precision=frame.precision,
     ):
-        return _ready(
+        run = ready(
             config, ranks, frame, windows, student=student, folder=folder, num_steps=num_steps
         )
+    _introduce(run)
+    return run
 
 
-def _frame(config: PretrainConfig, ranks: Ranks, student: Student) -> _Frame:
+def settle(config: PretrainConfig, ranks: Ranks, student: Student, tokenizer: Tokenizer) -> Frame:
     """Whatever can be refused at once is refused here."""
     precision = resolve_precision(config.precision, ranks.device)
     require_compiling(config.compile, ranks.device)
-    tokenizer = Tokenizer(config.tokenizer or config.model)  # type: ignore[arg-type]
     model = student.open(config, tokenizer)
     context = config.context or int(model.config.max_position_embeddings)
     batch_size = max(ranks.num_ranks, config.batch_tokens // context)
     ranks.require_rows(batch_size)
     rows = batch_size // ranks.num_ranks
-    return _Frame(
+    return Frame(
         tokenizer=tokenizer,
         precision=precision,
         model=model,
@@ -261,10 +264,10 @@ def _frame(config: PretrainConfig, ranks: Ranks, student: Student) -> _Frame:
     )
 
 
-def _ready(
+def ready(
     config: PretrainConfig,
     ranks: Ranks,
-    frame: _Frame,
+    frame: Frame,
     windows: Windows,
     *,
     student: Student,
@@ -281,8 +284,9 @@ def _ready(
     if config.gradient_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
     wrapped = ranks.wrap(student.wrap(model, DTYPES[precision], compiled))
-    run = Run(
+    return Run(
         config=config,
+        compiled=compiled,
         student=student,
         patience=Patience(student.patience),
         folder=folder,
@@ -310,8 +314,6 @@ def _ready(
         scale=LossScale() if precision == "fp16" else None,
         guard=SpikeGuard() if config.spike_guard else SpikeGuard(sigmas=math.inf),
     )
-    _introduce(run, compiled=compiled)
-    return run
 
 
 def _tokens(config: PretrainConfig, ranks: Ranks, tokenizer: Tokenizer, folder: Path) -> TokenFile:
@@ -330,7 +332,7 @@ def _tokens(config: PretrainConfig, ranks: Ranks, tokenizer: Tokenizer, folder: 
     return tokens
 
 
-def _windows(config: PretrainConfig, tokens: TokenFile, frame: _Frame) -> Windows:
+def _windows(config: PretrainConfig, tokens: TokenFile, frame: Frame) -> Windows:
     return Windows(
         tokens,
         frame.context,
@@ -364,13 +366,13 @@ def _work(config: PretrainConfig, flops: float) -> float:
     return flops if config.hours is None else config.hours * 3600 * FLOPS_PER_SECOND
 
 
-def _introduce(run: Run, *, compiled: bool) -> None:
+def _introduce(run: Run) -> None:
     parameters = sum(p.numel() for p in run.model.parameters())
     ranks = run.ranks
     devices = f"{ranks.num_ranks} x {ranks.device.type} ({ranks.parallel})"
     say(
         f"{run.student.verb}: {parameters:,} parameters, {run.windows.tokens.num_tokens:,} tokens "
         f"of text, {run.num_steps:,} steps of {run.step_tokens:,} tokens, {run.config.optimizer}, "
-        f"{run.precision}{', compiled' if compiled else ''} on "
+        f"{run.precision}{', compiled' if run.compiled else ''} on "
         f"{ranks.device if ranks.num_ranks == 1 else devices}"
     )

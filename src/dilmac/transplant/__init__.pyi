@@ -1,6 +1,9 @@
 from .config import TransplantConfig as TransplantConfig
 from .heal.config import HealConfig as HealConfig
+from .heal.memory import healing_bytes as healing_bytes
+from .heal.trial import time_healing as time_healing
 from .heal.verb import heal as heal
+from .heal.verb import usual_context as usual_context
 from .mixture import Mixture as Mixture
 from .mixture import composed as composed
 from .mixture import mixed as mixed

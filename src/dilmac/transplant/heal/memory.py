@@ -7,6 +7,7 @@ one is 2 bytes where products are in bf16, else 4. Activations as in `models/mem
 from __future__ import annotations
 
 from dilmac.models import Estimate, Preset, num_parameters, training_bytes
+from dilmac.training import num_adapter_parameters
 from dilmac.transplant.heal.config import Trained
 
 FP32 = 4
@@ -57,11 +58,3 @@ def healing_bytes(
         activations=whole.activations,
         logits=chunk + piece * 2 * FP32 + rows * shape.hidden_size * FP32,  # and the rows' gradient
     )
-
-
-def num_adapter_parameters(shape: Preset, rank: int) -> int:
-    """Numbers of low-rank adapters of every matrix of the blocks: rank times its two sides."""
-    width, narrow = shape.hidden_size, shape.num_kv_heads * shape.head_size
-    heads = shape.num_heads * shape.head_size
-    sides = 2 * (width + heads) + 2 * (width + narrow) + 3 * (width + shape.intermediate_size)
-    return shape.num_layers * rank * sides

@@ -23,6 +23,7 @@ from dilmac.tokenizer import copy_tokenizer
 from dilmac.training import (
     DTYPES,
     SCRATCH,
+    PretrainConfig,
     Ranks,
     Run,
     Student,
@@ -97,13 +98,28 @@ def prepare_healing(
 
     `num_steps` overrules the budget.
     """
-    student = Student("heal", patient.open, wrapped_with(config, patient), config.patience)
-    settings = config.as_pretraining(replay_weights(config))
-    if config.context is None:
-        longest = int(read_config(config.model).get_text_config().max_position_embeddings)
-        usual = min(USUAL_CONTEXT, longest, config.batch_tokens)
-        settings = settings.model_copy(update={"context": usual})
+    settings = settings_of(config, replay_weights(config))
+    student = student_of(config, patient)
     return prepare(settings, ranks, folder, student=student, num_steps=num_steps)
+
+
+def settings_of(config: HealConfig, source_weights: dict[str, float]) -> PretrainConfig:
+    """The settings for the loop, with the window that is usual where none was asked for."""
+    settings = config.as_pretraining(source_weights)
+    if config.context is not None:
+        return settings
+    longest = int(read_config(config.model).get_text_config().max_position_embeddings)
+    return settings.model_copy(update={"context": usual_context(longest, config.batch_tokens)})
+
+
+def usual_context(longest: int, batch_tokens: int) -> int:
+    """Tokens of a window where none was asked for; `longest` is the model's own context."""
+    return min(USUAL_CONTEXT, longest, batch_tokens)
+
+
+def student_of(config: HealConfig, patient: Patient) -> Student:
+    """How the loop opens and wraps the patient."""
+    return Student("heal", patient.open, wrapped_with(config, patient), config.patience)
 
 
 def _saved(run: Run, patient: Patient, config: HealConfig) -> Figures:
