@@ -37,6 +37,7 @@ from support.tables import print_json, print_table
 
 KIND = re.compile(r"[a-z]*(-[a-z]+)?")  # of an id: nutuk, inst-tquad
 LOOP_PIECE, LOOP_TIMES = 4, 3
+BATCH = 25
 SPLIT = {"validation_percent": 10.0, "test_percent": 10.0}
 
 
@@ -65,26 +66,44 @@ class Answerer:
             self.sampling = {"do_sample": True, **chat}
         self.context = int(self.model.config.max_position_embeddings)
 
-    def answer(self, prompt: str) -> tuple[list[int], bool]:
-        """Ids of the answer without its end, and whether it ended by itself."""
-        messages = [Message("user", prompt)]
-        ids = encode_chat(self.tokenizer, messages, open_answer=True).ids
-        room = min(self.max_new_tokens, self.context - len(ids))
-        stops = self.model.generation_config.eos_token_id
+    def answers(self, prompts: Sequence[str]) -> list[tuple[list[int], bool]]:
+        """Ids of each answer without its end, and whether it ended by itself; `BATCH` at a time."""
+        asked = [
+            encode_chat(self.tokenizer, [Message("user", prompt)], open_answer=True).ids
+            for prompt in prompts
+        ]
+        order = sorted(range(len(asked)), key=lambda place: len(asked[place]))
+        made: dict[int, tuple[list[int], bool]] = {}
         torch.manual_seed(42)
+        for start in range(0, len(order), BATCH):
+            places = order[start : start + BATCH]
+            found = self._batch([asked[place] for place in places])
+            made |= dict(zip(places, found, strict=True))
+        return [made[place] for place in range(len(asked))]
+
+    def _batch(self, asked: list[list[int]]) -> list[tuple[list[int], bool]]:
+        """Padded on the left, which the mask hides."""
+        longest = max(map(len, asked))
+        pad = self.model.config.pad_token_id
+        ids = torch.tensor([[pad] * (longest - len(one)) + one for one in asked])
+        mask = torch.tensor([[0] * (longest - len(one)) + [1] * len(one) for one in asked])
         with torch.inference_mode():
             made = self.model.generate(
-                torch.tensor([ids]),
-                attention_mask=torch.ones(1, len(ids), dtype=torch.long),
-                max_new_tokens=room,
+                ids,
+                attention_mask=mask,
+                max_new_tokens=min(self.max_new_tokens, self.context - longest),
                 **self.sampling,
                 use_cache=True,
-            )[0, len(ids) :].tolist()
-        ended = bool(made) and made[-1] in stops
-        return made[:-1] if ended else made, ended
+            )[:, longest:].tolist()
+        stops = set(self.model.generation_config.eos_token_id)
+        answers = []
+        for row in made:
+            end = next((place for place, token in enumerate(row) if token in stops), None)
+            answers.append((row if end is None else row[:end], end is not None))
+        return answers
 
     def figures(self, examples: Sequence[instruct.Example]) -> dict[str, Any]:
-        answers = [self.answer(example.messages[0].content) for example in examples]
+        answers = self.answers([example.messages[0].content for example in examples])
         references = [len(self.tokenizer.encode(e.messages[1].content)) for e in examples]
         lengths = [len(ids) for ids, _ in answers]
         return {
@@ -149,11 +168,12 @@ def main() -> None:
             measured[f"{name}, {side}"] = figures
             rows.append((name, side, *(f"{value:g}" for value in figures.values())))
     print_table(("prompts of the test part", "", *figures), rows)
-    for example in prompts["ten"]:
-        question = example.messages[0].content
-        print(f"\n### {question}\n")
+    questions = [example.messages[0].content for example in prompts["ten"]]
+    said = {"before": before.answers(questions), "after": after.answers(questions)}
+    for place, example in enumerate(prompts["ten"]):
+        print(f"\n### {questions[place]}\n")
         for side, answerer in (("before", before), ("after", after)):
-            ids, ended = answerer.answer(question)
+            ids, ended = said[side][place]
             print(f"- {side}{'' if ended else ' (cut off)'}: {answerer.tokenizer.decode(ids)!r}")
         print(f"- reference: {example.messages[1].content!r}")
     artifact = open_artifact(chosen.work / "chat")

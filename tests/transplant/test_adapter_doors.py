@@ -7,25 +7,22 @@ adapter on a fresh base by plain peft, merged by peft, merged by dilmac, and in 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
+from small_models import make_model, run
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from dilmac.cli import main
-from dilmac.core import Artifact, bundled_prose, open_artifact
+from dilmac.core import Artifact, bundled_instructions, bundled_prose, open_artifact
 from dilmac.export import GgufConfig, export_gguf
 from dilmac.tokenizer import Tokenizer
 from dilmac.training import open_adapters
 from dilmac.training.tune.merge import logits_on
 from tunings import tune
-
-sys.path.insert(0, str(Path(__file__).parent / "transplant"))
-from small_models import make_model, run
 
 WITHIN = {"rtol": 0, "atol": 1e-4}  # in f32
 TEXT = bundled_prose()[0].read_text(encoding="utf-8")[:600]
@@ -46,11 +43,9 @@ def base(
 
 @pytest.fixture(scope="module")
 def tuned(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    lines = Path(str(bundled_prose()[0])).parent.parent / "instructions" / "tanim.jsonl"
+    lines = bundled_instructions()[0].read_text(encoding="utf-8").splitlines()[:24]
     data = tmp_path_factory.mktemp("data") / "few.jsonl"
-    data.write_text(
-        "\n".join(lines.read_text(encoding="utf-8").splitlines()[:24]) + "\n", encoding="utf-8"
-    )
+    data.write_text("\n".join(lines) + "\n", encoding="utf-8")
     out = tmp_path_factory.mktemp("runs") / "tanim"
     return tune(base, data, out, max_length=256, learning_rate=1e-2)
 
@@ -68,11 +63,11 @@ def fresh(folder: Path) -> torch.nn.Module:
 
 def test_only_new_rows_are_trained_and_saved(base: Path, tuned: Artifact) -> None:
     first = open_artifact(base).figures["first_made_row"]
-    before, after = fresh(base), fresh(tuned.path)
+    before, after = fresh(base).requires_grad_(False), fresh(tuned.path).requires_grad_(False)
     for table in ("get_input_embeddings", "get_output_embeddings"):
         change = (getattr(after, table)().weight - getattr(before, table)().weight).abs().amax(1)
         assert float(change[:first].max()) == 0
-        assert float((change[first:] > 0).float().mean()) > 0.2
+        assert float((change[first:] > 0).float().mean()) > 0.05
     saved = load_file(tuned.path / "adapter" / "adapter_model.safetensors")
     rows = [tensor for name, tensor in saved.items() if "trainable_tokens" in name]
     num_tables = 1 if before.config.tie_word_embeddings else 2
@@ -113,8 +108,11 @@ def test_the_logits_are_equal_at_every_door(
     parity = made.figures["parity"]
     assert parity["ids"]["different"] == 0 and parity["logprobs"]["largest_difference"] < 1e-3
     # llama.cpp gives log-probabilities and keeps keys and values in f16: the file itself, opened
-    # by transformers, is held to the logits.
+    # by transformers (which misses the width of a head in it), is held to the logits.
     exported = AutoModelForCausalLM.from_pretrained(
-        made.path, gguf_file=made.figures["file"], dtype=torch.float32
+        made.path,
+        gguf_file=made.figures["file"],
+        config=AutoConfig.from_pretrained(out),
+        dtype=torch.float32,
     )
     torch.testing.assert_close(logits_on(exported.eval(), ids), trained, **WITHIN)
