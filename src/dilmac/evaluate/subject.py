@@ -115,7 +115,8 @@ class EngineSubject:
         Raises:
             EngineError: it cannot be started.
         """
-        self.name, self.kind, self.num_truncated = name, spec.kind, 0
+        self.name, self.num_truncated = name, 0
+        self.kind: str = spec.kind
         self.begin_documents = begin_documents
         self.engine = Engine(spec)
         self.tokenizer = EngineTokenizer(self.engine)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Column, Table
 
 from dilmac.core import Figures
@@ -99,7 +100,7 @@ def notes(figures: Figures) -> list[str]:
 
 
 def print_evaluation(figures: Figures) -> None:
-    """The tables of `dilmac evaluate --tasks` on standard output."""
+    """The tables of `dilmac evaluate --tasks`; where a terminal is too narrow, lines run on."""
     console = Console(highlight=False)
     console.print(f"{figures['model']} ({figures['engine']}), seed {figures['seed']}", markup=False)
     _print(console, HEADS, rows(figures))
@@ -112,11 +113,13 @@ def print_evaluation(figures: Figures) -> None:
 
 def _print(console: Console, heads: tuple[str, ...], found: list[Any]) -> None:
     left = ("task", "metric", "")
-    columns = [Column(head, justify="left" if head in left else "right") for head in heads]
-    table = Table(*columns, width=None)
+    table = Table(
+        *(Column(head, justify="left" if head in left else "right", no_wrap=True) for head in heads)
+    )
     for row in found:
         table.add_row(*(f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row))
-    console.print(table, width=WIDEST, crop=False, no_wrap=True)
+    least = Measurement.get(console, console.options.update(width=WIDEST), table).minimum
+    console.print(table, width=max(console.width, least), crop=False)
 
 
 def _interval(value: Figures) -> str:
