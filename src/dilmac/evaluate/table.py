@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Column, Table
 
 from dilmac.core import Figures
@@ -101,7 +100,7 @@ def notes(figures: Figures) -> list[str]:
 
 def print_evaluation(figures: Figures) -> None:
     """The tables of `dilmac evaluate --tasks`; where a terminal is too narrow, lines run on."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=WIDEST)
     console.print(f"{figures['model']} ({figures['engine']}), seed {figures['seed']}", markup=False)
     _print(console, HEADS, rows(figures))
     if apart := rows_apart(figures):
@@ -118,8 +117,7 @@ def _print(console: Console, heads: tuple[str, ...], found: list[Any]) -> None:
     )
     for row in found:
         table.add_row(*(f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row))
-    least = Measurement.get(console, console.options.update(width=WIDEST), table).minimum
-    console.print(table, width=max(console.width, least), crop=False)
+    console.print(table)
 
 
 def _interval(value: Figures) -> str:
