@@ -23,6 +23,7 @@ HEADS = ("task", "items", "metric", "value", "95 % interval", "chance", "reading
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, default=Path(DEFAULT_MODEL))
+    parser.add_argument("--tasks", default="all")
     parser.add_argument("--task-data", type=Path)
     parser.add_argument("--text", nargs="*", default=())
     parser.add_argument("--text-field", default="text")
@@ -32,7 +33,7 @@ def main() -> None:
     chosen = parser.parse_args()
     config = EvaluateConfig(
         model=chosen.model,
-        tasks=("all",),
+        tasks=(chosen.tasks,),
         task_data=chosen.task_data,
         text=tuple(chosen.text),
         text_field=chosen.text_field,

@@ -51,6 +51,8 @@ def evaluate_tasks(config: EvaluateConfig) -> Figures:
         DilmacError: a task that was named cannot be asked; see `make_plan` and the engines.
     """
     started = time.monotonic()
+    if config.against:
+        engine_for(model_folder(config.against))  # said before hours of work, if there is none
     plan = make_plan(config)
     outcomes = _ask(plan, config, config.model, config.server)
     figures: Figures = {

@@ -99,8 +99,8 @@ def notes(figures: Figures) -> list[str]:
 
 
 def print_evaluation(figures: Figures) -> None:
-    """The tables of `dilmac evaluate --tasks` on standard output."""
-    console = Console(highlight=False)
+    """The tables of `dilmac evaluate --tasks`; where a terminal is too narrow, lines run on."""
+    console = Console(highlight=False, width=WIDEST)
     console.print(f"{figures['model']} ({figures['engine']}), seed {figures['seed']}", markup=False)
     _print(console, HEADS, rows(figures))
     if apart := rows_apart(figures):
@@ -112,11 +112,12 @@ def print_evaluation(figures: Figures) -> None:
 
 def _print(console: Console, heads: tuple[str, ...], found: list[Any]) -> None:
     left = ("task", "metric", "")
-    columns = [Column(head, justify="left" if head in left else "right") for head in heads]
-    table = Table(*columns, width=None)
+    table = Table(
+        *(Column(head, justify="left" if head in left else "right", no_wrap=True) for head in heads)
+    )
     for row in found:
         table.add_row(*(f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row))
-    console.print(table, width=WIDEST, crop=False, no_wrap=True)
+    console.print(table)
 
 
 def _interval(value: Figures) -> str:
