@@ -68,10 +68,7 @@ def finetune(config: FinetuneConfig, *, force: bool = False) -> Artifact:
         if build.done:
             return build.done
         _use_the_machine()
-        base = load_model(config.model)
-        if config.packing:
-            require_packable(base.config)
-        tokenizer.require_fit(base.get_input_embeddings().num_embeddings)
+        base = _base(config, tokenizer)
         context = int(base.config.max_position_embeddings)
         rows, measured = encode_split(data.split, tokenizer, config, context, rows_folder)
         too_long = [*rows.too_long, *measured.too_long]
@@ -119,6 +116,15 @@ def _num_parameters(model: Any) -> tuple[int, int]:
     """Parameters that are trained, and all."""
     counts = [(p.numel() if p.requires_grad else 0, p.numel()) for p in model.parameters()]
     return sum(trained for trained, _ in counts), sum(every for _, every in counts)
+
+
+def _base(config: FinetuneConfig, tokenizer: Tokenizer) -> Any:
+    """The model that is fine-tuned, if tokenizer and settings go with it."""
+    base = load_model(config.model)
+    if config.packing:
+        require_packable(base.config)
+    tokenizer.require_fit(base.get_input_embeddings().num_embeddings)
+    return base
 
 
 def _prepared(base: Any, config: FinetuneConfig) -> Any:
