@@ -5,13 +5,36 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import zstandard
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from dilmac.cli import main
 from dilmac.core import ConfigError, InputError, bundled_instructions
+from dilmac.tokenizer import Tokenizer, copy_tokenizer
 from dilmac.training import FinetuneConfig, finetune, preview_data
 from dilmac.training.data.prepare import prepare_conversations
 from written_data import GOOD, write
+
+
+@pytest.fixture(scope="module")
+def small_model(tmp_path_factory: pytest.TempPathFactory, sample_tokenizer: Path) -> Path:
+    """A model that knows nothing yet: what is looked at here are the data."""
+    folder = tmp_path_factory.mktemp("models") / "small"
+    torch.manual_seed(0)
+    shape = LlamaConfig(
+        vocab_size=len(Tokenizer(sample_tokenizer)),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+    )
+    LlamaForCausalLM(shape).save_pretrained(folder)
+    copy_tokenizer(sample_tokenizer, folder)
+    return folder
 
 
 def some_instructions(count: int) -> list[dict[str, Any]]:
@@ -31,13 +54,13 @@ def command(capsys: pytest.CaptureFixture[str], *flags: object) -> tuple[Any, st
     return ended.value.code, out, err
 
 
-def test_packed_with_rejects_validation_and_variations(tiny_model: Path, tmp_path: Path) -> None:
+def test_packed_with_rejects_validation_and_variations(small_model: Path, tmp_path: Path) -> None:
     known = some_instructions(30)
     write(tmp_path / "data.jsonl", *known[:24], {"instruction": "a"}, known[0])
     write(tmp_path / "validation.jsonl", *known[24:], known[1])
     figures = finetune(
         config(
-            tiny_model,
+            small_model,
             tmp_path,
             validation=tmp_path / "validation.jsonl",
             invalid="reject",
@@ -68,9 +91,9 @@ def test_packed_with_rejects_validation_and_variations(tiny_model: Path, tmp_pat
 
 
 def test_a_wrong_record_ends_the_command_with_its_place(
-    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    flags = ["--model", tiny_model, "--data", tmp_path / "data.jsonl", "--out", tmp_path / "chat"]
+    flags = ["--model", small_model, "--data", tmp_path / "data.jsonl", "--out", tmp_path / "chat"]
     for wrong, found in (
         ({"instruction": "a", "respone": "b"}, "field 'response' is missing"),
         ({"messages": []}, "formats are mixed"),
@@ -85,7 +108,7 @@ def test_a_wrong_record_ends_the_command_with_its_place(
 
 
 def test_preview_shows_what_is_learned_and_trains_nothing(
-    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     turns = [
         {"role": role, "content": text}
@@ -93,7 +116,7 @@ def test_preview_shows_what_is_learned_and_trains_nothing(
     ]
     chat = {"messages": [*turns, {"role": "assistant", "content": "Dört<|im_end|>."}]}
     write(tmp_path / "data.jsonl", chat)
-    flags = ["--model", tiny_model, "--data", tmp_path / "data.jsonl", "--out", tmp_path / "chat"]
+    flags = ["--model", small_model, "--data", tmp_path / "data.jsonl", "--out", tmp_path / "chat"]
     code, out, err = command(capsys, *flags, "--preview", 3)
     assert code == 0 and '1 examples of {"messages"}' in err
     assert (
@@ -110,22 +133,22 @@ def test_preview_shows_what_is_learned_and_trains_nothing(
     assert list(tmp_path.iterdir()) == [tmp_path / "data.jsonl"]
 
 
-def test_preview_is_a_command_of_its_own(tiny_model: Path, tmp_path: Path) -> None:
+def test_preview_is_a_command_of_its_own(small_model: Path, tmp_path: Path) -> None:
     write(tmp_path / "data.jsonl", GOOD)
     with pytest.raises(ConfigError, match="trains nothing"):
-        finetune(config(tiny_model, tmp_path, preview=1))
+        finetune(config(small_model, tmp_path, preview=1))
     with pytest.raises(ConfigError, match="shows nothing"):
-        preview_data(config(tiny_model, tmp_path))
+        preview_data(config(small_model, tmp_path))
 
 
-def test_a_validation_file_leaves_all_data_to_training(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_validation_file_leaves_all_data_to_training(small_model: Path, tmp_path: Path) -> None:
     data = [{**GOOD, "instruction": f"Soru {number}"} for number in range(100)]
     write(tmp_path / "data.jsonl", *data)
-    write(tmp_path / "validation.jsonl", {**GOOD, "instruction": "Başka soru"}, data[5])
+    write(tmp_path / "validation.jsonl", {**GOOD, "instruction": "Başka soru"}, data[6])
     settings = {"validation": str(tmp_path / "validation.jsonl"), "test_percent": 10}
-    prepared = prepare_conversations(config(tiny_model, tmp_path, **settings))
+    prepared = prepare_conversations(config(small_model, tmp_path, **settings))
     assert len(prepared.split.train) + len(prepared.split.test) == 100
     assert [e.question for e in prepared.split.validation] == ["Başka soru"]
     assert {source.name for source in prepared.sources} == {"data.jsonl", "validation.jsonl"}
     with pytest.raises(InputError, match="no such file"):
-        prepare_conversations(config(tiny_model, tmp_path, validation=tmp_path / "none.jsonl"))
+        prepare_conversations(config(small_model, tmp_path, validation=tmp_path / "none.jsonl"))
