@@ -89,18 +89,9 @@ def finetune(config: FinetuneConfig, *, force: bool = False) -> Artifact:
             f"{trainable:,} of {total:,} parameters are trained"
         )
         trainer = _trainer(model, rows, measured, config, build)
-        trainer.add_callback(peak := PeakMemory())
-        started = time.monotonic()
         before = _validation_loss(trainer) if measured else None
-        checkpoint = _newest_checkpoint(build.path / CHECKPOINTS)
-        trainer.train(resume_from_checkpoint=checkpoint)
+        timings = _train(trainer, build.path / CHECKPOINTS)
         after = _validation_loss(trainer) if measured else None
-        timings = {
-            "train_seconds": round(time.monotonic() - started, 1),
-            "peak_memory_bytes": peak.num_bytes,
-        }
-        if checkpoint:
-            timings["resumed_at_step"] = int(Path(checkpoint).name.split("-")[1])
         # Without the mixed-precision wrapper that the trainer put around `forward`.
         model = trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
         proof = _save(model, tokenizer, config, build.path)
@@ -121,6 +112,22 @@ def finetune(config: FinetuneConfig, *, force: bool = False) -> Artifact:
             build, figures, how="finetuned", base=config.model, sources=data_sources(examples)
         )
         return build.finish(figures, **timings)
+
+
+def _train(trainer: SFTTrainer, checkpoints: Path) -> Figures:
+    """Train to the end, from the newest checkpoint on; what it took."""
+    peak = PeakMemory()
+    trainer.add_callback(peak)
+    checkpoint = _newest_checkpoint(checkpoints)
+    started = time.monotonic()
+    trainer.train(resume_from_checkpoint=checkpoint)
+    timings: Figures = {
+        "train_seconds": round(time.monotonic() - started, 1),
+        "peak_memory_bytes": peak.num_bytes,
+    }
+    if checkpoint:  # then the seconds are those of the last part alone
+        timings["resumed_at_step"] = int(Path(checkpoint).name.split("-")[1])
+    return timings
 
 
 def _use_the_machine() -> None:
