@@ -148,22 +148,15 @@ def _train(
     if config.method != "full":
         adapter = adapter_settings(base, config, first_new_row(config))
     trainer = make_trainer(base, adapter, material, config, build.path)
-    trainer.add_callback(peak := PeakMemory())
     count = count_parameters(trainer.model)
     say(
         f"finetune: {len(material.train):,} rows, {len(material.validation):,} for validation; "
         f"{count}"
     )
-    started = time.monotonic()
     with rows_in_the_head(trainer.model):
         before = _measured(trainer, material)
-        checkpoint = newest_checkpoint(build.path / CHECKPOINTS)
-        trainer.train(resume_from_checkpoint=checkpoint)
+        timings = _to_the_end(trainer, build.path / CHECKPOINTS)
         after = _measured(trainer, material)
-    seconds = round(time.monotonic() - started, 1)
-    timings = {"train_seconds": seconds, "peak_memory_bytes": peak.num_bytes}
-    if checkpoint:
-        timings["resumed_at_step"] = int(Path(checkpoint).name.split("-")[1])
     # Without the mixed-precision wrapper that the trainer put around `forward`.
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     figures = {"steps": trainer.state.global_step, **count.figures()}
@@ -175,6 +168,19 @@ def _train(
             figures["validation_loss"] = round(best.loss, 4)
         figures["best_step"] = best.step
     return model, figures, timings
+
+
+def _to_the_end(trainer: Any, checkpoints: Path) -> dict[str, float]:
+    """Train from the newest checkpoint on; what it took."""
+    trainer.add_callback(peak := PeakMemory())
+    checkpoint = newest_checkpoint(checkpoints)
+    started = time.monotonic()
+    trainer.train(resume_from_checkpoint=checkpoint)
+    seconds = round(time.monotonic() - started, 1)
+    timings = {"train_seconds": seconds, "peak_memory_bytes": peak.num_bytes}
+    if checkpoint:  # then the seconds are those of the last part alone
+        timings["resumed_at_step"] = int(Path(checkpoint).name.split("-")[1])
+    return timings
 
 
 def _measured(trainer: Any, material: Material) -> Figures:
