@@ -109,6 +109,11 @@ def _plan(config: FinetuneConfig, model: Model, ask: Ask) -> Plan:
     return Plan(model, lengths, max_length, in_memory, ask.target.precision(config.precision))
 
 
+def method_of(config: FinetuneConfig) -> str:
+    """The method; more are counted here than every version of the verb has."""
+    return config.method
+
+
 def setting(config: FinetuneConfig, name: str, default: Any) -> Any:
     """A setting that not every version of the verb has."""
     return getattr(config, name, default)
@@ -117,7 +122,7 @@ def setting(config: FinetuneConfig, name: str, default: Any) -> Any:
 def _trained(config: FinetuneConfig, model: Model) -> int:
     """Numbers that are trained."""
     tables = num_parameters(model.shape, model.rows) - num_block_parameters(model.shape)
-    rows = tables if config.train_embeddings and config.method != "ia3" else 0
+    rows = tables if config.train_embeddings and method_of(config) != "ia3" else 0
     if config.method == "full":
         return num_block_parameters(model.shape) + rows
     if rows and (new := _new_rows(config, model)) is not None:
@@ -184,7 +189,7 @@ def _memory(
     base, base_from = base_process(ask.target, found)
     trained = _trained(config, model)
     frozen = "" if config.method == "full" else f"{num_parameters(shape, rows):,} frozen numbers"
-    if config.method == "qlora":
+    if method_of(config) == "qlora":
         frozen += f", matrices in {setting(config, 'quantization', 'nf4')}"
     formulas = {
         "weights": ", ".join(filter(None, [frozen, f"{trained:,} trained × 4 bytes"])),
@@ -231,7 +236,7 @@ def _mends(config: FinetuneConfig, in_memory: int, checkpointing: bool) -> list[
         mends.append("--gradient-checkpointing")
     if config.method == "full":
         mends.append("--method lora")
-    elif config.train_embeddings and config.method != "ia3":
+    elif config.train_embeddings and method_of(config) != "ia3":
         mends.append("--no-train-embeddings")
     return [*mends, "a smaller --max-length"]
 

@@ -17,7 +17,15 @@ from dilmac.tokenizer import Tokenizer
 if TYPE_CHECKING:
     pass
 
-MAX_BATCH_TOKENS = 4096  # bounds the logits in memory: tokens × vocabulary × 4 bytes
+MAX_BATCH_TOKENS = 4096
+# Bounds the logits in memory: as many as 4,096 tokens of 32,768 rows. Of Qwen3's rows and 32,000
+# new ones, 4,096 tokens would hold 9 GB at once, more than healing its 8B leaves on a 24 GB card.
+MAX_LOGITS = 1 << 27
+
+
+def measured_windows(num_rows: int, context: int) -> int:
+    """Windows of `context` tokens that are measured at once, for a vocabulary of `num_rows`."""
+    return max(1, min(MAX_BATCH_TOKENS, MAX_LOGITS // num_rows) // context)
 
 
 def measuring_bytes(
@@ -30,7 +38,7 @@ def measuring_bytes(
     The logits of a batch, those that are counted once more, in fp32 where they were not, and their
     log-probabilities.
     """
-    tokens = max(1, MAX_BATCH_TOKENS // context) * context
+    tokens = measured_windows(num_rows, context) * context
     tokens = tokens if num_tokens is None else min(tokens, num_tokens)
     return tokens * num_rows * (2 * wide + 4 + (0 if wide == 4 else 4))
 
@@ -95,7 +103,7 @@ def measure_bits(
             yield from windows_of([start, *ids], context)
 
     stream = windows()
-    batch_size = max(1, MAX_BATCH_TOKENS // context)
+    batch_size = measured_windows(model.get_input_embeddings().num_embeddings, context)
     was_training = model.training
     model.eval()
     with torch.inference_mode():

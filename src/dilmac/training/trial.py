@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from dilmac.core import own_seconds
-from dilmac.evaluate import MAX_BATCH_TOKENS
+from dilmac.evaluate import measured_windows
 from dilmac.training.config import PretrainConfig
 from dilmac.training.heldout import SAMPLE_TOKENS
 from dilmac.training.loop import time_step
@@ -148,7 +148,8 @@ def _times(timed: Callable[[int], float], ends: float, most: int) -> list[float]
 
 
 def _measured_tokens(run: Run) -> int:
-    return max(1, MAX_BATCH_TOKENS // run.windows.context) * run.windows.context
+    rows = run.model.get_input_embeddings().num_embeddings
+    return measured_windows(rows, run.windows.context) * run.windows.context
 
 
 def _own(work: Callable[[], Any]) -> float:
