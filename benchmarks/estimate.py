@@ -104,7 +104,10 @@ def _make_model(folder: Path, size: str) -> None:
     partial.mkdir(parents=True)
     save_model(LlamaForCausalLM(shape.shape_config(rows)), partial)
     copy_tokenizer(tokenizer, partial)
-    partial.rename(folder)
+    try:
+        partial.rename(folder)
+    except OSError:  # another row has made it meanwhile
+        shutil.rmtree(partial)
 
 
 def _methods() -> list[str]:
@@ -227,9 +230,9 @@ def _qlora(model: str, memory: int) -> list[list[Any]]:
             checkpointing=True,
             **changed,  # type: ignore[arg-type]
         )
-        peak = count.total + CUDA_BASE_BYTES
-        fits = peak <= USABLE_SHARE * memory
-        rows.append([model, f"qlora, {what}", gib(peak), "fits" if fits else "does not"])
+        fits = count.total <= USABLE_SHARE * memory
+        peak = gib(count.total + CUDA_BASE_BYTES)
+        rows.append([model, f"qlora, {what}", peak, "fits" if fits else "does not"])
     return rows
 
 

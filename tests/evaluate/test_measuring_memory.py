@@ -11,7 +11,7 @@ from dilmac.evaluate.bits import MAX_BATCH_TOKENS, MAX_LOGITS
 def test_logits_are_bounded_but_for_a_single_window(rows: int, context: int) -> None:
     windows = measured_windows(rows, context)
     tokens = windows * context
-    assert windows == 1 or tokens <= MAX_BATCH_TOKENS and tokens * rows <= MAX_LOGITS
+    assert windows == 1 or (tokens <= MAX_BATCH_TOKENS and tokens * rows <= MAX_LOGITS)
     assert measuring_bytes(rows, context) == 12 * tokens * rows
     assert measuring_bytes(rows, context, wide=2) == 12 * tokens * rows
     assert measuring_bytes(rows, context, num_tokens=1) == 12 * rows

@@ -60,7 +60,9 @@ class Ask:
         peak, memory = stage.peak_bytes, self.target.memory
         if peak is None or memory is None:
             return
-        stage.fits = peak <= USABLE_SHARE * memory
+        # On a GPU what the process holds beside its tensors is in the tenth that is left.
+        own = stage.memory["process"].amount if self.target.kind == "cuda" else 0
+        stage.fits = peak - own <= USABLE_SHARE * memory
         if stage.fits:
             return
         within = "" if peak > memory else f", of which {USABLE_SHARE:.0%} can be counted on"
