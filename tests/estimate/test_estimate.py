@@ -226,6 +226,7 @@ def test_examples_are_read_as_the_verb_reads_them(tmp_path: Path) -> None:
         (["pretrain", "--corpus", "x", "--tokenizer", "tr32k", "--device", "gt9"], "no card 'gt9'"),
         (["pretrain", "--corpus", "x", "--tokenizer", "tr32k", "--memory", "big"], "no size"),
         (["pretrain", "--corpus", "x", "--preset", "huge", "--tokenizer", "tr32k"], "'huge'"),
+        (["pretrain", "--corpus", "x"], "--tokenizer: no tokenizer"),
         (["heal", "--model", "none", "--corpus", "x"], "no such model folder"),
         (["heal", "--corpus", "x"], "--model"),
     ],

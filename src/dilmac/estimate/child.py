@@ -46,8 +46,9 @@ def main() -> None:
 def _pretrain(job: dict[str, Any], finish: Any) -> None:
     from dilmac.training import PRETRAINED, PretrainConfig, time_trial
 
+    begun = {"model": _model(job), "tokenizer": None} if job["config"]["model"] else {}
     trial = time_trial(
-        PretrainConfig(**job["config"]),
+        PretrainConfig(**{**job["config"], **begun}),
         PRETRAINED,
         num_rows=job["rows"],
         folder=Path(job["folder"]),

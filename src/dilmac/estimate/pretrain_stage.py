@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from dilmac.core import read_texts
+from dilmac.core import ConfigError, read_texts
 from dilmac.estimate.ask import Ask
 from dilmac.estimate.facts import Corpus, Known, Model, UnknownError, Vocabulary
 from dilmac.estimate.stage import Part, Stage
@@ -15,11 +15,12 @@ from dilmac.estimate.training_stages import (
     memory_parts,
     timed_steps,
 )
-from dilmac.estimate.trials import Calibration
+from dilmac.estimate.trials import Calibration, model_job
 from dilmac.evaluate import measuring_bytes
 from dilmac.models import num_parameters, preset_named, shape_for, training_bytes
 from dilmac.tokenizer import Tokenizer
 from dilmac.training import (
+    FINAL_EVAL_BYTES,
     FRESH_EPOCHS,
     TOKENS_PER_PARAMETER,
     Budget,
@@ -31,7 +32,6 @@ from dilmac.training import (
 )
 
 SAMPLE_TEXTS, SAMPLE_BYTES = 2000, 1_000_000  # whose tokens are counted
-FINAL_EVAL_BYTES = 400_000  # as `training/pretrain.py`
 USUAL_BYTES_PER_TOKEN = 4.0  # of held-out text, where no tokenizer is there to count
 
 
@@ -58,12 +58,15 @@ def expect_pretrained(config: PretrainConfig, known: Known) -> Model:
     """The model that the stage will make.
 
     Raises:
+        ConfigError: neither a tokenizer nor a model is named.
         UnknownError: its vocabulary, or the model that it goes on from, is not known.
     """
     if config.model is not None:
         return replace(known.model(config.model), folder=None, new_rows=None)
     if config.tokenizer is None:
-        raise UnknownError("no tokenizer is named")
+        raise ConfigError(
+            "no tokenizer", where="--tokenizer", mend="give one, or --model to go on training"
+        )
     vocabulary = known.vocabulary(config.tokenizer)
     if config.params is not None:
         shape = shape_for(config.params, vocabulary.rows)
@@ -90,10 +93,8 @@ def estimate_pretrain(stage: Stage, config: PretrainConfig, known: Known, ask: A
         "optimizer": config.optimizer,
         "compiled": plan.compiled,
     }
-    job = {
-        "config": config.model_dump(mode="json"),
-        "rows": model.rows,
-    }
+    job = {"config": config.model_dump(mode="json"), "rows": model.rows}
+    job |= model_job(model) if config.model is not None else {}
     flops = flops_per_token(model.shape.shape_config(model.rows), plan.context)
     heaviest = flops * plan.micro * plan.context
     found = ask.trial("pretrain", job, stage, heaviest, plan.precision)
@@ -278,7 +279,7 @@ def fill_time(
 def _measurements(
     stage: Stage, config: PretrainConfig, plan: Plan, known: Known, found: Calibration
 ) -> None:
-    """Held-out text on the way and at the end, each token in about two windows."""
+    """Held-out text on the way and at the end; padding, and where windows overlap, are left out."""
     each = found.found["forward_seconds"]
     corpora = []
     for path in config.corpora:

@@ -23,6 +23,7 @@ from .precision import DTYPES as DTYPES
 from .precision import resolve_compile as resolve_compile
 from .precision import resolve_precision as resolve_precision
 from .precision import training_device as training_device
+from .pretrain import FINAL_EVAL_BYTES as FINAL_EVAL_BYTES
 from .pretrain import SCRATCH as SCRATCH
 from .pretrain import best_weights as best_weights
 from .pretrain import pretrain as pretrain
