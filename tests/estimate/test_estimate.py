@@ -74,10 +74,16 @@ def test_what_does_not_fit_is_said_with_the_flags_that_help() -> None:
 
 
 def test_what_hangs_on_a_text_that_is_not_there_is_unknown() -> None:
-    stage = stage_of(estimate_stage("pretrain", pretraining(epochs=2), ELSEWHERE))
+    stage = stage_of(estimate_stage("pretrain", pretraining(epochs=2, tokens=None), ELSEWHERE))
     assert stage["seconds"] is None and stage["cost"] is None
     assert "corpus none is not there yet" in stage["unknown"][0]
     assert stage["memory_bytes"] > 0  # hangs on no text
+
+
+def test_of_two_budgets_the_one_without_a_text_is_the_most_there_can_be() -> None:
+    stage = stage_of(estimate_stage("pretrain", pretraining(epochs=2, tokens=10**6), ELSEWHERE))
+    assert stage["settings"]["steps"] == 489
+    assert any("at most" in note for note in stage["notes"])
 
 
 def test_hours_are_taken_as_they_are() -> None:

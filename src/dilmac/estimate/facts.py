@@ -24,7 +24,6 @@ class Corpus:
     train_bytes: int
     heldout_bytes: int
     folder: Path | None  # where it lies already
-    is_bound: bool = False  # no more than this: not built yet
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,8 @@ def estimate_pretrain(stage: Stage, config: PretrainConfig, known: Known, ask: A
     found = ask.trial("pretrain", job, stage, heaviest, plan.precision)
     fill_memory(stage, config, plan, known=known, ask=ask, found=found)
     stage.unknown += [plan.unknown] if plan.unknown else []
+    if config.tokens and config.epochs and heldout_tokens(config, model.vocabulary, known) is None:
+        stage.notes.append("steps are at most these: --epochs of a text that is not there yet")
     fill_time(stage, config, plan, known=known, ask=ask, found=found, flops=flops, verb="pretrain")
 
 
@@ -132,9 +134,10 @@ def _steps(config: PretrainConfig, model: Model, known: Known, context: int, bat
     try:
         tokens = corpus_tokens(config, model.vocabulary, known)
     except UnknownError:
-        if config.tokens is None or config.epochs is not None:
+        if config.tokens is None:
             raise
-        tokens = 0  # a budget of tokens needs no text
+        # No text is needed. Of several budgets the smallest counts: there can be no more steps.
+        budget, tokens = Budget(config.tokens), 0
     epoch = -(-tokens // context) * context
     return num_steps_for(budget, step_tokens=batch * context, epoch_tokens=epoch)
 

@@ -94,7 +94,7 @@ def counted_seconds(
     stage.seconds["steps"] = Part(
         steps * step,
         f"{steps:,} steps × {step_tokens:,.0f} tokens × {each / 1e9:,.2f} GFLOP / "
-        f"({target.count} × {peak / 1e12:,.1f} TFLOP/s × {share:.0%})",
+        f"({target.count} × {peak / 1e12:,.3g} TFLOP/s × {share:.0%})",
     )
     stage.how = "counted"
     if target.kind == "cuda" and step < SHORT_STEP:
