@@ -7,11 +7,10 @@ from typing import Any
 
 from dilmac.estimate.ask import Ask
 from dilmac.estimate.facts import Known, Model
-from dilmac.estimate.pretrain_stage import Plan, fill_time, heldout_tokens, plan_of
+from dilmac.estimate.pretrain_stage import Plan, fill_time, measured_memory, plan_of
 from dilmac.estimate.stage import Part, Stage
 from dilmac.estimate.training_stages import base_process, memory_parts, trained_share_flops
 from dilmac.estimate.trials import Calibration, model_job
-from dilmac.evaluate import measuring_bytes
 from dilmac.models import num_block_parameters, num_parameters
 from dilmac.training import PretrainConfig, num_adapter_parameters
 from dilmac.transplant import HealConfig, healing_bytes, usual_context
@@ -116,12 +115,7 @@ def _memory(
         "logits": f"of {model.rows:,} rows, a chunk at a time, and the trained rows' gradient",
     }
     wide = 2 if half else 4
-    measuring = measuring_bytes(
-        model.rows,
-        plan.context,
-        wide=wide,
-        num_tokens=heldout_tokens(settings, model.vocabulary, known),
-    )
+    measuring = measured_memory(settings, plan, known, wide=wide)
     stage.memory = memory_parts(
         count, what=what, measuring=measuring, base=base, base_from=base_from
     )

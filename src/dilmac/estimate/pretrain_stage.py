@@ -16,7 +16,7 @@ from dilmac.estimate.training_stages import (
     timed_steps,
 )
 from dilmac.estimate.trials import Calibration, model_job
-from dilmac.evaluate import measuring_bytes
+from dilmac.evaluate import measured_windows, measuring_bytes
 from dilmac.models import num_parameters, preset_named, shape_for, training_bytes
 from dilmac.tokenizer import Tokenizer
 from dilmac.training import (
@@ -32,6 +32,7 @@ from dilmac.training import (
 )
 
 SAMPLE_TEXTS, SAMPLE_BYTES = 2000, 1_000_000  # whose tokens are counted
+PIECE_TOKENS = 4000 // 3  # of a document: 4,000 bytes (`heldout.py`) of three bytes a token
 USUAL_BYTES_PER_TOKEN = 4.0  # of held-out text, where no tokenizer is there to count
 
 
@@ -186,6 +187,16 @@ def bytes_per_token(corpora: list[Corpus], vocabulary: Vocabulary) -> float:
     return num_bytes / num_tokens
 
 
+def measured_memory(config: PretrainConfig, plan: Plan, known: Known, *, wide: int = 4) -> int:
+    """Logits of held-out text, read in windows of the model's own context [bytes]."""
+    model = plan.model
+    context = max(plan.context, model.shape.context)
+    tokens = measured_windows(model.rows, context) * min(context, PIECE_TOKENS)
+    heldout = heldout_tokens(config, model.vocabulary, known)
+    tokens = tokens if heldout is None else min(tokens, heldout)
+    return measuring_bytes(model.rows, context, wide=wide, num_tokens=tokens)
+
+
 def fill_memory(
     stage: Stage,
     config: PretrainConfig,
@@ -220,9 +231,7 @@ def fill_memory(
         + (", checkpointed" if config.gradient_checkpointing else ""),
         "logits": f"of {rows:,} rows, a chunk at a time",
     }
-    measuring = measuring_bytes(
-        rows, plan.context, num_tokens=heldout_tokens(config, plan.model.vocabulary, known)
-    )
+    measuring = measured_memory(config, plan, known)
     stage.memory = memory_parts(
         count, what=what, measuring=measuring, base=base, base_from=base_from
     )

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     pass
 
 MAX_BATCH_TOKENS = 4096
-# Bounds the logits in memory: as many as 4,096 tokens of 32,768 rows. Of Qwen3's rows and 32,000
-# new ones, 4,096 tokens would hold 9 GB at once, more than healing its 8B leaves on a 24 GB card.
+# Bounds the logits in memory: as many as 4,096 tokens of 32,768 rows. With Qwen3's rows and 32,000
+# new ones 4,096 tokens would hold 9 GB at once.
 MAX_LOGITS = 1 << 27
 
 
