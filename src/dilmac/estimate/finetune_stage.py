@@ -111,7 +111,7 @@ def _plan(config: FinetuneConfig, model: Model, ask: Ask) -> Plan:
 def _trained(config: FinetuneConfig, model: Model) -> int:
     """Numbers that are trained."""
     tables = num_parameters(model.shape, model.rows) - num_block_parameters(model.shape)
-    rows = tables if config.train_embeddings and method_of(config) != "ia3" else 0
+    rows = tables if config.train_embeddings and config.method != "ia3" else 0
     if config.method == "full":
         return num_block_parameters(model.shape) + rows
     if rows and (new := _new_rows(config, model)) is not None:
@@ -222,7 +222,7 @@ def _mends(config: FinetuneConfig, in_memory: int, checkpointing: bool) -> list[
         mends.append("--gradient-checkpointing")
     if config.method == "full":
         mends.append("--method lora")
-    elif config.train_embeddings and method_of(config) != "ia3":
+    elif config.train_embeddings and config.method != "ia3":
         mends.append("--no-train-embeddings")
     return [*mends, "a smaller --max-length"]
 
