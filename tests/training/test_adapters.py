@@ -65,7 +65,20 @@ def test_adapters_are_listed_and_switched(
     assert json_of("list")["active"] == "kibar"
 
 
+def without_tables(adapter: Path) -> None:
+    """Leave only the matrices of LoRA in an adapter."""
+    path, settings = adapter / "adapter_model.safetensors", adapter / "adapter_config.json"
+    save_file({n: t for n, t in load_file(path).items() if "lora_" in n}, path)
+    values = json.loads(settings.read_text(encoding="utf-8"))
+    values |= {"modules_to_save": None, "ensure_weight_tying": False}
+    settings.write_text(json.dumps(values), encoding="utf-8")
+
+
 def test_all_are_opened_beside_one_base(runs: Path, tiny_model: Path) -> None:
+    with pytest.raises(InputError, match="'kibar' has whole tables"):
+        open_adapters(load_model(tiny_model), runs)
+    for adapter in (runs / "kibar" / "adapter", runs / "ters"):
+        without_tables(adapter)
     switch_adapter(SwitchAdapterConfig(adapters=runs, name="ters"))
     model = open_adapters(load_model(tiny_model), runs)
     folders = {"ters": runs / "ters", "kibar": runs / "kibar" / "adapter"}

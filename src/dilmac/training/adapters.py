@@ -44,6 +44,12 @@ class Adapter:
         kind = str(self.settings.get("peft_type", "unknown")).lower()
         return "dora" if kind == "lora" and self.settings.get("use_dora") else kind
 
+    @property
+    def whole_tables(self) -> list[str]:
+        """Tables that it replaces, by the last part of their names."""
+        names = self.settings.get("modules_to_save") or []
+        return sorted({str(name).rpartition(".")[2] for name in names})
+
     def figures(self) -> Figures:
         rows = self.settings.get("trainable_token_indices") or {}
         return {
@@ -52,7 +58,7 @@ class Adapter:
             "base": self.settings.get("base_model_name_or_path"),
             "megabytes": round((self.folder / WEIGHTS).stat().st_size / 1e6, 3),
             "new_rows": max(map(len, rows.values()), default=0),
-            "whole_tables": sorted(self.settings.get("modules_to_save") or []),
+            "whole_tables": self.whole_tables,
             "folder": str(self.folder),
         }
 
@@ -127,9 +133,17 @@ def open_adapters(base: Any, folder: Path) -> PeftModel:
     `model.set_adapter(name)` switches, and `model.disable_adapter()` gives the base.
 
     Raises:
-        InputError: see `list_adapters`; or one does not belong to this base.
+        InputError: see `list_adapters`; one does not belong to this base; or of several one has
+            whole tables, which peft 0.21 does not switch where input and output are tied.
     """
     found = find_adapters(folder)
+    whole = [name for name, adapter in found.items() if adapter.whole_tables]
+    if whole and len(found) > 1:
+        raise InputError(
+            f"{whole[0]!r} has whole tables in it and cannot be opened beside others",
+            where=folder,
+            mend="merge it, or train with --no-train-embeddings",
+        )
     model: PeftModel | None = None
     for name, adapter in found.items():
         if model is None:
