@@ -126,7 +126,7 @@ def test_the_bundled_recipes_are_sound(shipped: Path, tmp_path: Path) -> None:
         assert data == tuple(map(str, bundled_instructions()))
 
 
-def test_classifiers_of_a_recipe_are_compared(shipped: Path, tmp_path: Path) -> None:
+def test_classifiers_of_a_recipe_are_compared(tmp_path: Path) -> None:
     train = {"verb": "classify train", "model": DEFAULT_MODEL, "data": "labeled.jsonl"}
     stages = {
         "small": train,
