@@ -4,10 +4,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import get_peft_model
 from transformers import LlamaForCausalLM
 
 from dilmac.models import PRESETS
-from dilmac.training import FinetuneConfig, finetuning_bytes, num_adapter_parameters
+from dilmac.training import (
+    FinetuneConfig,
+    adapter_settings,
+    count_parameters,
+    finetuning_bytes,
+    num_adapter_parameters,
+)
 from dilmac.training.lengths import padded_tokens
 
 ROWS = 500
@@ -16,12 +23,17 @@ TINY = PRESETS["tiny"]
 
 def numbers_of(method: str, **settings: bool) -> tuple[int, int]:
     """Trained numbers, and all, of what the verb trains."""
-    from dilmac.training.finetune import _num_parameters, _prepared
-
     config = FinetuneConfig(
         model=Path("m"), data=("d",), out=Path("o"), method=method, lora_rank=4, **settings
     )
-    return _num_parameters(_prepared(LlamaForCausalLM(TINY.shape_config(ROWS)), config))
+    model = LlamaForCausalLM(TINY.shape_config(ROWS))
+    if method == "full":
+        model.get_input_embeddings().requires_grad_(config.train_embeddings)
+        model.get_output_embeddings().requires_grad_(config.train_embeddings)
+        count = count_parameters(model)
+    else:
+        count = count_parameters(get_peft_model(model, adapter_settings(model, config)))
+    return count.trainable, count.total
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
