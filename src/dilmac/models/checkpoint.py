@@ -70,11 +70,16 @@ def read_config(folder: Path) -> Any:
 
 
 def load_model(
-    folder: Path, dtype: torch.dtype | None = None, *, quantization: Any = None
+    folder: Path,
+    dtype: torch.dtype | None = None,
+    *,
+    quantization: Any = None,
+    device: torch.device | None = None,
 ) -> PreTrainedModel:
     """A language model from a folder, one with eyes too, on the CPU, in `dtype` (or float32).
 
-    With a `quantization`, a config of transformers', its matrices are packed while they are read.
+    With a `quantization`, a config of transformers', its matrices are packed while they are read,
+    on `device`, or where transformers likes it best (a GPU, if there is one).
 
     Raises:
         InputError: see `require_model_folder`; or the weights do not fit the config.
@@ -96,6 +101,7 @@ def load_model(
             use_safetensors=True,
             output_loading_info=True,
             **({"quantization_config": quantization} if quantization is not None else {}),
+            **({"device_map": {"": device}} if device is not None else {}),
         )
     except (
         SafetensorError,

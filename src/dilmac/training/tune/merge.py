@@ -35,10 +35,10 @@ def merge_adapter(model: PeftModel, probe: torch.Tensor, folder: Path) -> tuple[
 
 
 def logits_on(model: Any, probe: torch.Tensor) -> torch.Tensor:
-    """`[1, length, rows]` in fp32."""
+    """`[1, length, rows]` in fp32, on the CPU, wherever the model is."""
     with torch.inference_mode():
-        logits: torch.Tensor = model(input_ids=probe, use_cache=False).logits.float()
-    return logits
+        logits: torch.Tensor = model(input_ids=probe.to(model.device), use_cache=False).logits
+    return logits.float().cpu()
 
 
 def probe_of(tokenizer: Tokenizer, device: Any) -> torch.Tensor:

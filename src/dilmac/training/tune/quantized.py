@@ -15,6 +15,7 @@ from dilmac.core import Figures, MissingDependencyError
 from dilmac.models import load_model
 from dilmac.tokenizer import Tokenizer
 from dilmac.training.tune.merge import logits_on, probe_of
+from dilmac.training.tune.parameters import count_parameters
 from dilmac.training.windows import IGNORED
 
 MAX_ROWS = 64
@@ -31,7 +32,9 @@ def require_bitsandbytes() -> None:
         )
 
 
-def load_quantized(folder: Path, kind: str, dtype: torch.dtype) -> Any:
+def load_quantized(
+    folder: Path, kind: str, dtype: torch.dtype, *, device: torch.device | None = None
+) -> Any:
     """The model with the matrices of its blocks in `nf4` or `int8`; tables and norms as they are.
 
     `dtype` is that of the arithmetic.
@@ -46,7 +49,7 @@ def load_quantized(folder: Path, kind: str, dtype: torch.dtype) -> Any:
     # int8 says at every matrix that it rounds what goes in.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     settings = BitsAndBytesConfig(load_in_8bit=True) if kind == "int8" else nf4_settings(dtype)
-    return load_model(folder, dtype, quantization=settings)
+    return load_model(folder, dtype, quantization=settings, device=device)
 
 
 def nf4_settings(dtype: torch.dtype, skipped: Sequence[str] = ()) -> Any:
@@ -77,6 +80,18 @@ def dequantized(model: Any) -> Any:
     return plain
 
 
+def fp32_bytes(model: Any) -> int:
+    """What the model takes with ordinary numbers in fp32."""
+    return 4 * count_parameters(model).total
+
+
+def roomy(device: torch.device, num_bytes: int) -> torch.device:
+    """`device`, or the CPU where a GPU has less than that free: an 8B in fp32 fits few."""
+    if device.type == "cuda" and torch.cuda.mem_get_info(device)[0] < num_bytes:
+        return torch.device("cpu")
+    return device
+
+
 def quantization_cost(
     folder: Path, quantized: Any, tokenizer: Tokenizer, rows: Sequence[dict[str, Any]]
 ) -> Figures:
@@ -84,7 +99,7 @@ def quantization_cost(
 
     The losses [nats per answer token] are of the same at most `MAX_ROWS` rows for both.
     """
-    full = load_model(folder).to(quantized.device).eval()
+    full = load_model(folder).to(roomy(quantized.device, fp32_bytes(quantized))).eval()
     probe = probe_of(tokenizer, quantized.device)
     difference = float((logits_on(quantized, probe) - logits_on(full, probe)).abs().max())
     figures: Figures = {"quantized_logit_difference": float(f"{difference:.2g}")}
@@ -99,8 +114,7 @@ def answer_loss(model: Any, rows: Sequence[dict[str, Any]]) -> float:
     """Mean loss of what the rows' labels name [nats per token], row by row."""
     total, count = 0.0, 0
     for row in rows:
-        ids = torch.tensor([row["input_ids"]], device=model.device)
-        labels = torch.tensor(row["labels"][1:], device=model.device)
+        ids, labels = torch.tensor([row["input_ids"]]), torch.tensor(row["labels"][1:])
         logits = logits_on(model, ids)[0, :-1]
         total += float(F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum"))
         count += int((labels != IGNORED).sum())

@@ -20,7 +20,7 @@ from dilmac.training.tune.merge import (
     save_adapter,
     with_saved_adapter,
 )
-from dilmac.training.tune.quantized import dequantized, load_quantized
+from dilmac.training.tune.quantized import dequantized, fp32_bytes, load_quantized, roomy
 
 MAX_SAVED_DIFFERENCE = 1e-3  # logits of the saved model against the trained one, in fp32
 ADAPTER = "adapter"
@@ -72,7 +72,7 @@ def save_whole(
     model.config.pad_token_id = model.generation_config.pad_token_id = pad_id(tokenizer)
     round_weights(model, dtype)
     save_model(model, folder, dtype)
-    reopened = load_model(folder).to(probe.device).eval()
+    reopened = load_model(folder).to(model.device).eval()
     difference = float((logits_on(model, probe) - logits_on(reopened, probe)).abs().max())
     if not difference <= MAX_SAVED_DIFFERENCE:
         raise DilmacError(
@@ -92,8 +92,10 @@ def _on_plain_base(
     what goes into a matrix, too).
     """
     before = logits_on(model, probe)
-    base = load_quantized(config.model, config.quantization, torch.float32)
-    plain = with_saved_adapter(dequantized(base), adapter).to(probe.device).eval()
+    # Twice, as what is saved is opened again beside it.
+    place = roomy(model.device, 2 * fp32_bytes(model))
+    base = load_quantized(config.model, config.quantization, torch.float32, device=place)
+    plain = with_saved_adapter(dequantized(base), adapter).to(place).eval()
     return plain, float((before - logits_on(plain, probe)).abs().max())
 
 
