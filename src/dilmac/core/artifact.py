@@ -282,7 +282,9 @@ def _locked(out: Path) -> Iterator[None]:
     _make_folder(out.parent)
     name = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:32]
     owner = getattr(os, "getuid", lambda: 0)()
-    lock = FileLock(Path(tempfile.gettempdir()) / f"dilmac-{owner}-{name}.lock")
+    locks = Path(tempfile.gettempdir()) / f"dilmac-{owner}"  # lock files stay: one place for all
+    locks.mkdir(mode=0o700, exist_ok=True)
+    lock = FileLock(locks / f"{name}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
