@@ -1,6 +1,7 @@
 """The guides' one call: its settings reach their stages, and it runs from a Qwen3 to a GGUF."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,13 @@ import torch
 
 from corpora import documents
 from dilmac import ModelConfig, TurkishModelTrainer, TurkishTokenizerTrainer
-from dilmac.core import ConfigError, bundled_instructions, bundled_recipe, open_artifact
+from dilmac.core import (
+    ConfigError,
+    MissingDependencyError,
+    bundled_instructions,
+    bundled_recipe,
+    open_artifact,
+)
 from dilmac.recipe import check_stages
 from transplant.small_models import make_model
 
@@ -65,6 +72,16 @@ def test_an_unknown_setting_is_refused_before_any_stage(byte_level: Path, tmp_pa
     values = TurkishModelTrainer(config).stages()
     with pytest.raises(ConfigError, match="lora_rank"):
         check_stages(values, bundled_recipe("qwen-turkish"), tmp_path / "out")
+
+
+def test_a_missing_package_is_said_before_any_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    config = ModelConfig(output_dir=tmp_path / "out")
+    with pytest.raises(MissingDependencyError, match=r"pip install 'dilmac\[qlora\]'"):
+        TurkishModelTrainer(config).train()
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

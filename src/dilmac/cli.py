@@ -235,7 +235,7 @@ def pretrain(
 def finetune(
     *, config: Annotated[FinetuneConfig, Flat], force: Force = False, as_json: Json = False
 ) -> None:
-    """Teach a model to answer: LoRA on instructions, loss on the answer only.
+    """Teach a model to answer, or to prefer answers: by an adapter or in full, in ChatML.
 
     Example: `dilmac finetune --model base --data instructions.jsonl --out chat`
     """

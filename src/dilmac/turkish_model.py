@@ -84,9 +84,15 @@ class TurkishModelTrainer:
         """Make the model, from files of instructions; what is complete is skipped.
 
         Raises:
+            MissingDependencyError: the package that QLoRA needs is not installed.
             DilmacError: what a stage raises; the recipe is checked before the first one.
         """
-        return run_stages(self.stages(*data), bundled_recipe(RECIPE), out=self.config.output_dir)
+        values = self.stages(*data)
+        if values["stages"]["chat"].get("method") == "qlora":
+            from dilmac.training import require_bitsandbytes
+
+            require_bitsandbytes()  # now, not after hours of healing
+        return run_stages(values, bundled_recipe(RECIPE), out=self.config.output_dir)
 
     def _teaching(self, data: tuple[str | Path, ...]) -> dict[str, Any]:
         config = self.config

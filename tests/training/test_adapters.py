@@ -141,3 +141,22 @@ def test_what_cannot_be_used_is_refused(runs: Path, tiny_model: Path, tmp_path: 
     weights.rename(weights.with_suffix(".bin"))
     with pytest.raises(InputError, match="pickled weights"):
         listed()
+
+
+def test_an_adapter_of_a_deeper_base_is_refused(runs: Path, tiny_model: Path) -> None:
+    """peft itself fills up what is missing, and leaves out what is too much."""
+    path = runs / "ters" / "adapter_model.safetensors"
+    whole = load_file(path)
+    deeper = {name.replace("layers.0.", "layers.99."): matrix for name, matrix in whole.items()}
+    for weights in ({n: m for n, m in whole.items() if "layers.0." not in n}, whole | deeper):
+        save_file({name: matrix.clone() for name, matrix in weights.items()}, path)
+        with pytest.raises(InputError, match="does not fit the base"):
+            open_adapters(load_model(tiny_model), runs)
+
+
+def test_rows_in_the_short_form_of_peft_are_counted(runs: Path) -> None:
+    path = runs / "ters" / "adapter_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(settings | {"trainable_token_indices": [5, 6, 7]}))
+    listed = list_adapters(ListAdaptersConfig(adapters=runs))["adapters"]
+    assert (listed["ters"]["new_rows"], listed["kibar"]["new_rows"]) == (3, 0)

@@ -63,6 +63,7 @@ def fresh(folder: Path) -> torch.nn.Module:
 
 def test_only_new_rows_are_trained_and_saved(base: Path, tuned: Artifact) -> None:
     first = open_artifact(base).figures["first_made_row"]
+    assert tuned.figures["first_made_row"] == first  # which a further fine-tuning looks for
     before, after = fresh(base).requires_grad_(False), fresh(tuned.path).requires_grad_(False)
     for table in ("get_input_embeddings", "get_output_embeddings"):
         change = (getattr(after, table)().weight - getattr(before, table)().weight).abs().amax(1)
@@ -93,6 +94,7 @@ def test_the_logits_are_equal_at_every_door(
         main(["adapters", "merge", *flags, "--json"])
     assert ended.value.code == 0
     figures = json.loads(capsys.readouterr().out)
+    assert figures["first_made_row"] == tuned.figures["first_made_row"]
     assert figures["adapter"] == "tanim" and figures["merge_logit_difference"] < 1e-4
     torch.testing.assert_close(logits_on(fresh(out), ids), trained, **WITHIN)
     made = export_gguf(

@@ -194,22 +194,26 @@ def _memory(
             stage.memory[name] = Part(amount, formulas[name])
     if found:
         stage.trial_peak = found.found.get("peak_bytes")
-    _prove(stage, count, num_parameters(shape, rows))
+    _prove(stage, count, num_parameters(shape, rows), method=config.method)
     ask.warn(stage, _mends(config, in_memory, checkpointing))
 
 
-def _prove(stage: Stage, count: Estimate, parameters: int) -> None:
-    """At the end the saved model is opened again beside the trained one."""
+def _prove(stage: Stage, count: Estimate, parameters: int, *, method: str) -> None:
+    """At the end the saved model is opened again beside the trained one; with qlora the base, made
+    ordinary numbers to merge into, is there, too (`tune/save.py`)."""
     held = sum(stage.memory[name].amount for name in ("process", "weights", "optimizer"))
-    after = held + 4 * parameters
+    copies = 2 if method == "qlora" else 1
+    proof = 4 * parameters * copies
+    after = held + proof
     before = stage.peak_bytes or 0
     if after <= before:
         return
     for name in ("gradients", "copies", "activations", "logits"):
         stage.memory.pop(name, None)
     stage.memory["proof"] = Part(
-        4 * parameters,
-        f"the saved model opened again in fp32; training takes {count.total - count.weights:,} "
+        proof,
+        f"{'the base in fp32, and ' if copies == 2 else ''}the saved model opened again in fp32; "
+        f"training takes {count.total - count.weights:,} "
         "bytes beside the weights, which is less",
     )
 

@@ -108,6 +108,8 @@ def finetune_job(config: FinetuneConfig, model: Model, lengths: Lengths) -> dict
     chosen = ordered[first : first + wanted]
     lines = [_line(lengths.examples[place].messages) for place in chosen]
     batches = -(-len(chosen) // config.batch_size)
+    # A random model in place of one that is not there yet does not say which of its rows are new.
+    rows = config.train_rows if model.folder else None
     settings: dict[str, Any] = {
         "epochs": max(1.0, TRIAL_STEPS / batches),
         "validation": [],
@@ -116,6 +118,7 @@ def finetune_job(config: FinetuneConfig, model: Model, lengths: Lengths) -> dict
         "validation_percent": 0.0,
         "test_percent": 0.0,
         "checkpoint_steps": 10**6,
+        "train_rows": rows,
     }
     return {
         "config": config.model_dump(mode="json") | settings,

@@ -23,12 +23,13 @@ from dilmac.training.adapter_configs import (
     SwitchAdapterConfig,
 )
 from dilmac.training.precision import DTYPES
-from dilmac.training.tune.merge import merge_adapter, probe_of, with_saved_adapter
+from dilmac.training.tune.merge import WEIGHTS, merge_adapter, probe_of, with_saved_adapter
 from dilmac.training.tune.quantized import dequantized, load_quantized
+from dilmac.training.tune.rows import made_rows
 from dilmac.training.tune.save import ADAPTER, save_whole
 
 ACTIVE = "active.json"
-SETTINGS, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+SETTINGS = "adapter_config.json"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Adapter:
 
     def figures(self) -> Figures:
         rows = self.settings.get("trainable_token_indices") or {}
+        if isinstance(rows, list):  # peft's short form: of the input table
+            rows = {"embed_tokens": rows}
         return {
             "method": self.method,
             "rank": self.settings.get("r"),
@@ -122,6 +125,7 @@ def merge_named_adapter(config: MergeAdapterConfig, *, force: bool = False) -> A
             "method": adapter.method,
             "merge_logit_difference": float(f"{difference:.2g}"),
             "saved_logit_difference": saved,
+            **made_rows(config.model),
         }
         write_model_card(build, figures, how="finetuned", base=config.model)
         return build.finish(figures)
@@ -144,16 +148,12 @@ def open_adapters(base: Any, folder: Path) -> PeftModel:
             where=folder,
             mend="merge it, or train with --no-train-embeddings",
         )
-    model: PeftModel | None = None
+    model = base
     for name, adapter in found.items():
-        if model is None:
-            model = with_saved_adapter(base, adapter.folder, name)
-        else:
-            model.load_adapter(str(adapter.folder), adapter_name=name)
-    if model is None:
-        raise AssertionError("find_adapters found none and did not say so")
+        model = with_saved_adapter(model, adapter.folder, name)
     model.set_adapter(active_name(folder, found) or next(iter(found)))
-    return model.eval()
+    opened: PeftModel = model.eval()
+    return opened
 
 
 def find_adapters(folder: Path) -> dict[str, Adapter]:

@@ -23,7 +23,7 @@ from dilmac.training.data.prepare import (
     prepare_data,
     write_rejects,
 )
-from dilmac.training.instruct import ROWS, encode_split, removed_at_end
+from dilmac.training.instruct import ROWS, EncodedData, encode_split, removed_at_end
 from dilmac.training.peak import PeakMemory
 from dilmac.training.precision import DTYPES, resolve_precision, training_device
 from dilmac.training.tune.methods import adapter_settings
@@ -31,7 +31,7 @@ from dilmac.training.tune.metric import import_metric, measure_metric
 from dilmac.training.tune.pairs import encode_pairs
 from dilmac.training.tune.parameters import count_parameters
 from dilmac.training.tune.quantized import load_quantized, quantization_cost, require_bitsandbytes
-from dilmac.training.tune.rows import first_new_row, rows_in_the_head
+from dilmac.training.tune.rows import first_new_row, made_rows, rows_in_the_head
 from dilmac.training.tune.save import save_tuned
 from dilmac.training.tune.trainer import CHECKPOINTS, Material, make_trainer, require_log
 from dilmac.training.tune.watch import best_of, newest_checkpoint
@@ -71,7 +71,7 @@ def finetune(config: FinetuneConfig, *, force: bool = False) -> Artifact:
             found = measure_metric(metric, model, tokenizer, asked, config.metric_tokens)
             figures["metric"] = found
         shutil.rmtree(build.path / CHECKPOINTS, ignore_errors=True)
-        figures = counts | figures | cost | proof
+        figures = counts | figures | cost | proof | made_rows(config.model)
         figures["precision"] = resolve_precision(config.precision, training_device())
         write_model_card(build, figures, how="finetuned", base=config.model, sources=data.sources)
         return build.finish(figures, **timings)
@@ -119,6 +119,7 @@ def _encoded(
         if config.packing:
             require_packable(base.config)
         train, validation = encode_split(data.split, tokenizer, config, context, rows_folder)
+    _require_measurable(config, validation)
     too_long = [*train.too_long, *validation.too_long]
     write_rejects(rows_folder.parent, [*data.rejects, *too_long])
     counts = {
@@ -130,6 +131,17 @@ def _encoded(
         "rows": len(train.rows),
     }
     return Material(train.rows, validation.rows), counts
+
+
+def _require_measurable(config: FinetuneConfig, validation: EncodedData) -> None:
+    """Refuse measurements where the split, leaks or --max-length left nothing to measure on."""
+    for flag, value in (("--eval-steps", config.eval_steps), ("--metric", config.metric)):
+        if value and not validation.num_examples:
+            raise ConfigError(
+                "no example is left to measure on",
+                where=flag,
+                mend="give more examples, a larger --validation-percent or another --validation",
+            )
 
 
 def _cost(base: Any, material: Material, tokenizer: Tokenizer, config: FinetuneConfig) -> Figures:
@@ -157,16 +169,18 @@ def _train(
         before = _measured(trainer, material)
         timings = _to_the_end(trainer, build.path / CHECKPOINTS)
         after = _measured(trainer, material)
-    # Without the mixed-precision wrapper that the trainer put around `forward`.
-    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+        best = best_of(trainer)
+        is_kept = best.loss is not None and config.final_weights == "best"
+        if best.loss is not None and is_kept and best.loss < after["validation_loss"]:
+            unwrapped = trainer.accelerator.unwrap_model(trainer.model)
+            best.restore(unwrapped, build.path / CHECKPOINTS)
+            after = _measured(trainer, material)
     figures = {"steps": trainer.state.global_step, **count.figures()}
     figures |= {f"{name}_before": value for name, value in before.items()} | after
-    best = best_of(trainer)
-    if best.loss is not None and config.final_weights == "best":
-        if best.loss < after["validation_loss"]:
-            best.restore(model, build.path / CHECKPOINTS)
-            figures["validation_loss"] = round(best.loss, 4)
+    if is_kept:
         figures["best_step"] = best.step
+    # Without the mixed-precision wrapper that the trainer put around `forward`.
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     return model, figures, timings
 
 

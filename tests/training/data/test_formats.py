@@ -187,3 +187,24 @@ def test_reading_loads_no_torch(tmp_path: Path) -> None:
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_system_turn_of_a_pair_is_kept(tmp_path: Path) -> None:
+    asked = {"role": "user", "content": "Soru?"}
+    answers = {
+        name: [asked, {"role": "assistant", "content": text}]
+        for name, text in (("chosen", "Evet."), ("rejected", "Hayır."))
+    }
+    system = {"system": "Kısa konuş."}
+    path = write(tmp_path / "a.jsonl", {"prompt": [asked], **answers, **system})
+    other = write(tmp_path / "b.jsonl", {**answers, **system})
+    for pair in read_data([path, other], Preference).examples:
+        assert [(m.role, m.content) for m in pair.prompt] == [
+            ("system", "Kısa konuş."),
+            ("user", "Soru?"),
+        ]
+    spoken = {"role": "system", "content": "Kısa konuş."}
+    lost = {name: [spoken, *turns] for name, turns in answers.items()}
+    path = write(tmp_path / "c.jsonl", {"prompt": "Soru?", **lost})
+    with pytest.raises(InputError, match="'chosen' is not the prompt's turns"):
+        read_data([path], Preference)

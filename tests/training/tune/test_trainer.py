@@ -84,7 +84,9 @@ def test_a_metric_of_ones_own(
     (tmp_path / "olcum_dilmac.py").write_text(
         "def oran(predictions, references):\n"
         "    assert all(isinstance(text, str) for text in predictions + references)\n"
-        "    return {'pairs': len(predictions), 'matched': len(references)}\n"
+        "    import numpy\n"
+        "    share = numpy.float32(0.5)\n"
+        "    return {'pairs': len(predictions), 'matched': len(references), 'share': share}\n"
         "def bozuk(predictions, references):\n"
         "    return 'iyi'\n",
         encoding="utf-8",
@@ -94,7 +96,7 @@ def test_a_metric_of_ones_own(
     made = tune(
         tiny_model, few, tmp_path / "out", method="full", metric="olcum_dilmac:oran", **settings
     )
-    assert made.figures["metric"] == {"pairs": 3, "matched": 3}
+    assert made.figures["metric"] == {"pairs": 3, "matched": 3, "share": 0.5}
     with pytest.raises(ConfigError, match="not a number"):
         measure_metric(
             import_metric("olcum_dilmac:bozuk"),
@@ -103,6 +105,18 @@ def test_a_metric_of_ones_own(
             read_instructions(few)[:1],
             2,
         )
-    for wrong in ("olcum_dilmac", "olcum_dilmac:yok", "yok_boyle_modul:oran"):
+    (tmp_path / "yarida_dilmac.py").write_text("oran = 1 / 0\n", encoding="utf-8")
+    others = ("yok_boyle_modul:oran", ".olcum_dilmac:oran", "yarida_dilmac:oran")
+    for wrong in ("olcum_dilmac", "olcum_dilmac:yok", *others):
         with pytest.raises(ConfigError, match="--metric"):
             tune(tiny_model, few, tmp_path / "three", metric=wrong)
+
+
+@pytest.mark.parametrize("settings", [{"eval_steps": 1}, {"metric": "math:fmod"}])
+def test_measuring_on_nothing_is_refused(
+    tiny_model: Path, few: Path, tmp_path: Path, settings: dict[str, object]
+) -> None:
+    """All of the validation is trained on, so that nothing of it is left."""
+    with pytest.raises(ConfigError, match="no example is left to measure on"):
+        tune(tiny_model, few, tmp_path / "out", validation=str(few), **settings)
+    assert not (tmp_path / "out").exists()

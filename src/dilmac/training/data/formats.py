@@ -118,15 +118,24 @@ def _conversation(
 ) -> Conversation:
     own_id, license = _common(values, where)
     check_order(messages, field, where)
-    if system := text_if_any(values, "system", where):
-        if messages[0].role == "system":
-            raise InputError(
-                f"field 'system' beside a system turn in {field!r}",
-                where=where,
-                mend="keep one of them",
-            )
-        messages = (Message("system", system), *messages)
+    messages = _under_system(values, messages, field, where)
     return Conversation(where=where, id=own_id, license=license, messages=messages)
+
+
+def _under_system(
+    values: Fields, messages: tuple[Message, ...], field: str, where: str
+) -> tuple[Message, ...]:
+    """The turns of a field, after the system turn that stands beside them."""
+    system = text_if_any(values, "system", where)
+    if system is None:
+        return messages
+    if messages[0].role == "system":
+        raise InputError(
+            f"field 'system' beside a system turn in {field!r}",
+            where=where,
+            mend="keep one of them",
+        )
+    return (Message("system", system), *messages)
 
 
 def _pair(answer: str) -> Callable[[Fields, str], Conversation]:
@@ -178,8 +187,7 @@ def _prompt(values: Fields, where: str) -> tuple[Message, ...]:
             text_in(values, "prompt", where)  # says that it is missing
     else:
         prompt = (Message("user", text_in(values, "prompt", where)),)
-        if system := text_if_any(values, "system", where):
-            prompt = (Message("system", system), *prompt)
+    prompt = _under_system(values, prompt, "prompt", where)
     if prompt[-1].role != "user":
         raise InputError(
             f"field 'prompt' ends with a turn of the {prompt[-1].role}",
@@ -196,10 +204,9 @@ def _answer(values: Fields, name: str, prompt: Sequence[Message], where: str) ->
         return Message("assistant", text_in(values, name, where))
     list_in(values, name, where)
     turns = turns_in(values, name, where)
-    # A prompt that is a text stands in the list without the system turn, or with it.
-    spoken = [turn for turn in prompt if turn.role != "system"]
-    before = [turn for turn in turns[:-1] if turn.role != "system"]
-    if turns[-1].role != "assistant" or (before and before != spoken):
+    # The system turn of the prompt need not be said again; another one would be lost.
+    spoken = tuple(turn for turn in prompt if turn.role != "system")
+    if turns[-1].role != "assistant" or turns[:-1] not in ((), spoken, tuple(prompt)):
         raise InputError(
             f"field {name!r} is not the prompt's turns and one of the assistant",
             where=where,

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors import safe_open
 
 from dilmac.core import DilmacError, InputError, write_json
 from dilmac.tokenizer import Tokenizer
 
+WEIGHTS = "adapter_model.safetensors"
+KINDS = ("lora_", "ia3_")  # in the names of an adapter's matrices, as against whole tables
 MAX_MERGE_DIFFERENCE = 1e-3  # logits of the merged model against base + adapter, in fp32
 
 
@@ -62,13 +65,18 @@ def save_adapter(model: PeftModel, base_name: str, folder: Path) -> None:
 
 
 def with_saved_adapter(base: Any, folder: Path, name: str = "default") -> PeftModel:
-    """Base with an adapter from a folder, as peft opens it.
+    """Base, or base with others beside it, with an adapter from a folder, as peft opens it.
 
     Raises:
         InputError: it cannot be read, or belongs to another base.
     """
     try:
-        model: PeftModel = PeftModel.from_pretrained(base, str(folder), adapter_name=name)
+        if isinstance(base, PeftModel):
+            model = base
+            model.load_adapter(str(folder), adapter_name=name)
+        else:
+            model = PeftModel.from_pretrained(base, str(folder), adapter_name=name)
+        _require_every_layer(model, folder, name)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         message = " ".join(str(error).split())[:200]
         raise InputError(
@@ -77,3 +85,13 @@ def with_saved_adapter(base: Any, folder: Path, name: str = "default") -> PeftMo
             mend="give the model that the adapter was trained on by --model",
         ) from error
     return model
+
+
+def _require_every_layer(model: PeftModel, folder: Path, name: str) -> None:
+    """peft opens an adapter of a deeper or flatter base, and leaves out what finds no place."""
+    with safe_open(folder / WEIGHTS, "pt") as file:
+        saved = set(file.keys())
+    placed = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
+    apart = sorted(key for key in saved ^ placed.keys() if any(kind in key for kind in KINDS))
+    if apart:
+        raise ValueError(f"{len(apart)} matrices are on one side alone, as {apart[0]}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,9 @@ def import_metric(path: str) -> Metric:
     sys.path.insert(0, here)
     try:
         function = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError, SyntaxError) as error:
+    except Exception as error:  # whatever the user's module raises while it is imported
         raise ConfigError(
-            f"{path!r} cannot be imported ({error})",
+            f"{path!r} cannot be imported ({type(error).__name__}: {error})",
             where=FLAG,
             mend="give a module of this folder or of the environment, and a function in it",
         ) from error
@@ -71,9 +72,13 @@ def measure_metric(
         ) from error
     values = found if isinstance(found, dict) else {"metric": found}
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, Real):
             raise ConfigError(f"{name!r} is {value!r}, not a number", where=FLAG)
-    return {str(name): value for name, value in values.items()}
+    # numpy's numbers are numbers, too, but JSON does not know them
+    return {
+        str(name): int(value) if isinstance(value, Integral) else float(value)
+        for name, value in values.items()
+    }
 
 
 def answer(

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from dilmac.core import ConfigError, open_artifact
+from dilmac.core import ConfigError, Figures, open_artifact
 from dilmac.training.config import FinetuneConfig
 
 INPUT, OUTPUT = "embed_tokens", "lm_head"
+MADE = "first_made_row"
 
 
 def first_new_row(config: FinetuneConfig) -> int | None:
     """Where the rows begin that are trained alone; None where all are, or none is.
 
-    `dilmac transplant` records it in its artifact, and `dilmac heal` keeps it.
+    `dilmac transplant` records it in its artifact; `dilmac heal` and fine-tuning keep it.
 
     Raises:
         ConfigError: `--train-rows new`, and nothing says which rows are new.
     """
     if not config.train_embeddings or config.train_rows == "all" or config.method == "full":
         return None
-    is_ours = (config.model / "artifact.json").is_file()
-    figures = open_artifact(config.model, "model").figures if is_ours else {}
-    first: int | None = figures.get("first_made_row")
+    first: int | None = made_rows(config.model).get(MADE)
     if first is None and config.train_rows == "new":
         raise ConfigError(
             f"nothing says which rows of {config.model} are new",
@@ -33,6 +33,17 @@ def first_new_row(config: FinetuneConfig) -> int | None:
             mend="take a model that `dilmac transplant` extended, or give --train-rows all",
         )
     return first
+
+
+def made_rows(folder: Path) -> Figures:
+    """Where a transplant's rows begin in a model's tables, as its artifact says it; else nothing.
+
+    Models made of this one keep its tables, so their artifacts say the same.
+    """
+    if not (folder / "artifact.json").is_file():
+        return {}
+    first = open_artifact(folder, "model").figures.get(MADE)
+    return {} if first is None else {MADE: first}
 
 
 def rows_settings(base: Any, config: FinetuneConfig, first: int | None) -> dict[str, Any]:
