@@ -71,7 +71,8 @@ def test_every_flag_is_on_its_page_with_its_meaning(page: str) -> None:
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
 def test_links_lead_somewhere_and_nothing_is_left_to_fill(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert "{{" not in text
+    said = re.sub(r"^    .*$", "", text, flags=re.MULTILINE)  # an example may hold a template
+    assert "{{" not in said
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         if "://" not in target:
             assert (path.parent / target).exists(), target

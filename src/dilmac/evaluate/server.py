@@ -23,7 +23,16 @@ from dilmac.evaluate.subject import Answer, Likelihood, Need, Pair, cut_at
 HTTP_SECONDS = 600
 KEY_VARIABLE = "OPENAI_API_KEY"
 PROBE = "Bugün hava çok güzel."
-_UNREAD = (ValueError, KeyError, IndexError, TypeError, AttributeError)  # answers of another form
+# No answer, or one of another form.
+_NONE = (
+    OSError,
+    http.client.HTTPException,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+)
 # What such a server, which reads text, would take for the end of a turn.
 _CONTROL = re.compile(r"<\|[a-z_]+\|>|</?s>|<(?:bos|eos)>")
 
@@ -137,7 +146,7 @@ class ServerSubject:
             said = error.read(300).decode("utf-8", "replace")
             found = f"refuses ({error.code}): {said}"
             raise EngineError(found, where=self.url + path, mend="check --model") from error
-        except (OSError, http.client.HTTPException, *_UNREAD) as error:
+        except _NONE as error:
             raise EngineError(
                 f"gives no answer ({error or type(error).__name__})",
                 where=self.url + path,
