@@ -171,3 +171,17 @@ def test_figures_are_made_anew_when_the_model_of_that_name_changed(
     manifest.write_text(json.dumps({**values, "digest": "0" * 64}), encoding="utf-8")
     run_recipe(config)
     assert file.stat().st_mtime_ns != written
+
+
+def test_what_a_stage_reads_is_watched_and_what_it_writes_is_not(tmp_path: Path) -> None:
+    page, data = tmp_path / "page.html", tmp_path / "data"
+    data.mkdir()
+    page.write_text("made before", encoding="utf-8")
+    asked = {"verb": "evaluate", "model": "qwen", "server": "http://localhost:1/v1"}
+    stage = {**asked, "tasks": ["chat"], "task_data": str(data), "html": str(page)}
+    (checked,) = check_stages({"stages": {"asked": stage}}, tmp_path / "r.yaml", tmp_path)
+    assert checked.inputs == (data,)
+    prompts = ["Uzun bir soru. " * 40]
+    stage = {"verb": "compare", "runs": [str(data)], "prompt": prompts}
+    (checked,) = check_stages({"stages": {"both": stage}}, tmp_path / "r.yaml", tmp_path)
+    assert checked.inputs == (data,)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,7 @@ VERBS = {
     "compare": ("dilmac.evaluate", "CompareRunsConfig", "compare_runs"),
     "export gguf": ("dilmac.export", "GgufConfig", "export_gguf"),
 }
+WRITTEN = ("html", "items")  # settings that name files which a stage writes
 SAMPLES: dict[str, Callable[[], list[Path]]] = {
     "sample.text": bundled_raw_text,
     "sample.instructions": bundled_instructions,
@@ -85,7 +87,7 @@ class Stage:
     config: Config
     run: Callable[..., Any]
     settings: dict[str, Any]  # as the recipe says them, references unresolved
-    inputs: tuple[Path, ...]  # artifacts of earlier stages and files that it reads
+    inputs: tuple[Path, ...]  # artifacts of earlier stages, files and folders that it reads
 
 
 @dataclass(frozen=True)
@@ -205,8 +207,12 @@ def check_stages(
         made = {stage.name: folder / stage.name for stage in stages}
         used: list[Path] = []
         written = dict(settings)
-        settings = {key: _resolve(v, made, used, where) for key, v in written.items()}
-        used += _named_model(written.get("model")) if require_models else []
+        settings = {
+            key: _resolve(value, made, [] if key in WRITTEN else used, where)
+            for key, value in written.items()
+        }
+        if require_models and not written.get("server"):  # which has its own names of models
+            used += _named_model(written.get("model"))
         if issubclass(config_class, StageConfig):
             settings = {"out": folder / name, "seed": values.get("seed", 42), **settings}
         config = config_class.from_mapping(settings, where=where)
@@ -239,7 +245,7 @@ def _resolve(value: Any, made: dict[str, Path], used: list[Path], where: str) ->
     if not isinstance(value, str):
         return value
     if not value.startswith("@"):
-        if Path(value).is_file():
+        if os.path.exists(value):  # noqa: PTH110 (also of what is too long for a path)
             used.append(Path(value))
         return value
     name = value[1:]

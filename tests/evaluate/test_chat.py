@@ -46,3 +46,8 @@ def test_prompts_that_ship_and_prompts_of_a_folder(tmp_path: Path) -> None:
     path.write_text('{"prompt": "Selam"}\n{"text": "?"}\n', encoding="utf-8")
     with pytest.raises(InputError, match="no prompt in any of the fields"):
         read_prompts(tmp_path)
+    path.write_text("\n", encoding="utf-8")
+    with pytest.raises(InputError, match="holds no prompt"):
+        read_prompts(tmp_path)
+    with pytest.raises(InputError, match="no such folder"):
+        read_prompts(tmp_path / "nowhere")

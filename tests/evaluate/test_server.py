@@ -93,3 +93,29 @@ def test_no_server_is_an_error_that_names_it() -> None:
         ServerSubject("localhost:1", "tiny")
     with pytest.raises(EngineError, match="gives no answer"):
         ServerSubject("http://127.0.0.1:9/v1", "tiny")
+    with pytest.raises(EngineError, match=r"gives no answer .*PORT"):
+        ServerSubject("http://localhost:PORT/v1", "tiny")
+
+
+def test_an_answer_of_another_form_is_an_error() -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"choices": [{"said": "Merhaba"}]}')
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    remote = ServerSubject(address(server), "tiny")
+    for ask in (
+        lambda: remote.complete("Bir", [], 4),
+        lambda: remote.answer("Merhaba", Sampling(max_tokens=4)),
+    ):
+        with pytest.raises(EngineError, match="gives no answer"):
+            ask()
+    server.shutdown()
+    server.server_close()

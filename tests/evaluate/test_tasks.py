@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("lm_eval", reason="needs the extra `eval`")
 
 from corpora import documents
-from dilmac.core import ConfigError, Figures
+from dilmac.core import ConfigError, Figures, InputError
 from dilmac.evaluate import EvaluateConfig, evaluate
 from dilmac.evaluate.harness import lm_eval_task, run_task
 from dilmac.evaluate.subject import EngineSubject
@@ -150,11 +150,30 @@ def test_a_task_of_ones_own(subject: EngineSubject, data: Path, tmp_path: Path) 
     assert run_task(task, items, subject).figures(1)["num_items"] == 2
 
 
+def test_what_lm_eval_makes_no_task_of_is_an_error(data: Path, tmp_path: Path) -> None:
+    text = (FOLDER / "arc-tr.yaml").read_text(encoding="utf-8")
+    (tmp_path / "own.yaml").write_text(text.replace("{{question}}", "{{question"), encoding="utf-8")
+    task = read_task(str(tmp_path / "own.yaml"))
+    items = read_items(task, data, seed=1, limit=2, num_fewshot=0)
+    with pytest.raises(InputError, match="arc-tr: lm_eval: lm-eval makes no task of it"):
+        lm_eval_task(task, items)
+
+
 def test_what_cannot_be_asked_is_refused(tiny_model: Path, data: Path) -> None:
     with pytest.raises(ConfigError, match="unknown key 'arc'"):
         evaluate(config(tiny_model, data, tasks=("arc",)))
     with pytest.raises(ConfigError, match="give --text or --corpus"):
         evaluate(config(tiny_model, data, tasks=("bits",)))
+    with pytest.raises(ConfigError, match=r"--items .*: no folder to write to"):
+        evaluate(config(tiny_model, data, items=data / "nowhere" / "items.jsonl"))
+    with pytest.raises(ConfigError, match=r"--html .*: is a folder"):
+        evaluate(config(tiny_model, data, html=data))
+    with pytest.raises(ConfigError, match=r"--engine: llamacpp runs no .*: it is no GGUF"):
+        evaluate(config(tiny_model, data, engine="llamacpp"))
+    gguf = data / "model.gguf"
+    gguf.write_bytes(b"GGUF")
+    with pytest.raises(ConfigError, match=r"transformers runs no model\.gguf"):
+        evaluate(config(tiny_model, data, engine="transformers", against=gguf))
     with pytest.raises(ValueError, match="--limit goes with --tasks"):
         EvaluateConfig(model=tiny_model, limit=3)
 

@@ -118,8 +118,8 @@ def _cell(value: Any) -> str:
     return f'<td class="number">{shown}</td>' if is_number else f"<td>{shown}</td>"
 
 
-def require_writable(path: Path) -> None:
-    """Refuse, before anything is measured, a page that could not be written.
+def require_writable(path: Path, flag: str = "--html") -> None:
+    """Refuse, before anything is measured, a file that could not be written.
 
     Raises:
         ConfigError: it is a folder, or its folder is missing or closed.
@@ -127,4 +127,4 @@ def require_writable(path: Path) -> None:
     folder = path.absolute().parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         found = "is a folder" if path.is_dir() else f"no folder to write to: {folder}"
-        raise ConfigError(found, where=f"--html {path}", mend="name a file in a folder that exists")
+        raise ConfigError(found, where=f"{flag} {path}", mend="name a file in a folder that exists")

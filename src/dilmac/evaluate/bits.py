@@ -10,12 +10,9 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dilmac.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    pass
 
 MAX_BATCH_TOKENS = 4096
 # Bounds the logits in memory: as many as 4,096 tokens of 32,768 rows. With Qwen3's rows and 32,000

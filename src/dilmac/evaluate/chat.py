@@ -23,14 +23,17 @@ def read_prompts(folder: Path | None) -> tuple[list[str], list[str]]:
     """Prompts and the names of their files: `chat-prompts*` in the folder, or those that ship.
 
     Raises:
-        InputError: a record has no prompt.
+        InputError: there is no such folder; a record has no prompt, or a file no record.
     """
+    if folder is not None and not folder.is_dir():
+        raise InputError("no such folder", where=folder, mend=f"--task-data DIR with {FILES}")
     found = sorted(folder.glob(FILES)) if folder else []
     paths = found or [FOLDER / "chat-prompts.jsonl"]
     return [prompt for path in paths for prompt in _prompts(path)], [path.name for path in paths]
 
 
 def _prompts(path: Path) -> Iterable[str]:
+    number = 0
     for number, record in enumerate(read_records([path]), 1):
         said = next((record[field] for field in PROMPT_FIELDS if field in record), None)
         if not isinstance(said, str) or not said.strip():
@@ -39,6 +42,8 @@ def _prompts(path: Path) -> Iterable[str]:
                 where=f"{path}, record {number}",
             )
         yield said
+    if not number:
+        raise InputError("holds no prompt", where=path)
 
 
 def run_chat(prompts: Sequence[str], subject: Subject, seed: int) -> Outcome:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from dilmac.core import MissingDependencyError, Steps
+from dilmac.core import InputError, MissingDependencyError, Steps
 from dilmac.evaluate.outcome import Outcome
 from dilmac.evaluate.subject import Subject
 from dilmac.evaluate.tasks.files import TaskFile
@@ -71,7 +71,11 @@ class SubjectLM(LM):  # type: ignore[misc]
 
 
 def lm_eval_task(task: TaskFile, items: Items) -> Any:
-    """lm-eval's task of a YAML file and its items; any of lm-eval's model classes can be asked."""
+    """lm-eval's task of a YAML file and its items; any of lm-eval's model classes can be asked.
+
+    Raises:
+        InputError: lm-eval makes no task of what the file says.
+    """
     splits = {"test": items.asked, "fewshot": items.examples or items.asked[:1]}
     config = {
         **task.lm_eval,
@@ -83,7 +87,15 @@ def lm_eval_task(task: TaskFile, items: Items) -> Any:
         config["process_results"] = SCORES[task.kind]
     config.setdefault("num_fewshot", len(items.examples))
     with _quiet():
-        return ConfigurableTask(config=config)
+        try:
+            return ConfigurableTask(config=config)
+        except Exception as error:  # of many kinds: jinja2's, datasets', Python's own
+            said = " ".join(str(error).split())[:300] or type(error).__name__
+            raise InputError(
+                f"lm_eval: lm-eval makes no task of it ({said})",
+                where=f"--tasks {task.name}",
+                mend="see docs/evaluate.md for an example",
+            ) from error
 
 
 def run_task(task: TaskFile, items: Items, subject: Subject) -> Outcome:

@@ -10,8 +10,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from dilmac.core import ConfigError, Figures, say, written_whole
-from dilmac.engines import engine_for
+from dilmac.core import ConfigError, Figures, require_writable, say, written_whole
+from dilmac.engines import EngineSpec, engine_for
 from dilmac.evaluate.chat import read_prompts, run_chat
 from dilmac.evaluate.config import EvaluateConfig
 from dilmac.evaluate.outcome import Outcome, differences
@@ -51,13 +51,12 @@ def evaluate_tasks(config: EvaluateConfig) -> Figures:
         DilmacError: a task that was named cannot be asked; see `make_plan` and the engines.
     """
     started = time.monotonic()
-    if config.against:
-        engine_for(model_folder(config.against))  # said before hours of work, if there is none
+    _require_startable(config)
     plan = make_plan(config)
     outcomes = _ask(plan, config, config.model, config.server)
     figures: Figures = {
         "model": str(config.model) if config.server else model_folder(config.model).name,
-        "engine": _engine_name(config, config.model, config.server),
+        "engine": config.server or _spec(config, config.model).kind,
         "seed": config.seed,
         "limit": config.limit,
         "tasks": {
@@ -75,7 +74,7 @@ def evaluate_tasks(config: EvaluateConfig) -> Figures:
         others = _ask(plan, config, config.against, None)
         figures["against"] = {
             "model": model_folder(config.against).name,
-            "engine": _engine_name(config, config.against, None),
+            "engine": _spec(config, config.against).kind,
             "tasks": {
                 name: differences(outcome, others[name], config.seed)
                 for name, outcome in outcomes.items()
@@ -164,19 +163,40 @@ def open_subject(config: EvaluateConfig, model: Path, server: str | None) -> Sub
     """
     if server:
         return ServerSubject(server, str(model))
+    name = model_folder(model).name
+    return EngineSubject(name, _spec(config, model), begin_documents=config.document_start)
+
+
+def _spec(config: EvaluateConfig, model: Path) -> EngineSpec:
+    """The engine that runs a model: what `--engine` says, where the model is there in its form.
+
+    Raises:
+        InputError: there is no such model.
+        ConfigError: the engine cannot run it.
+    """
     folder = model_folder(model)
-    spec = engine_for(folder)
-    if config.engine not in ("auto", spec.kind):
-        place = spec.model if config.engine == "llamacpp" else folder
-        spec = spec.model_copy(update={"kind": config.engine, "model": place})
-    spec = spec.model_copy(update={"context": config.context})
-    return EngineSubject(folder.name, spec, begin_documents=config.document_start)
+    spec = engine_for(folder).model_copy(update={"context": config.context})
+    if config.engine in ("auto", spec.kind):
+        return spec
+    if config.engine == "llamacpp" or not (folder / "config.json").is_file():
+        form = "GGUF" if config.engine == "llamacpp" else "model folder"
+        raise ConfigError(
+            f"{config.engine} runs no {spec.model.name}: it is no {form}",
+            where="--engine",
+            mend="leave it at auto, or make a GGUF with `dilmac export gguf`",
+        )
+    return spec.model_copy(update={"kind": config.engine, "model": folder})
 
 
-def _engine_name(config: EvaluateConfig, model: Path, server: str | None) -> str:
-    if server:
-        return server
-    return engine_for(model_folder(model)).kind if config.engine == "auto" else config.engine
+def _require_startable(config: EvaluateConfig) -> None:
+    """Say before hours of work what would end them: a model that no engine runs, a file that cannot
+    be written."""
+    for model in (None if config.server else config.model, config.against):
+        if model:
+            _spec(config, model)
+    for flag, path in (("--html", config.html), ("--items", config.items)):
+        if path:
+            require_writable(path, flag)
 
 
 def _ask(plan: Plan, config: EvaluateConfig, model: Path, server: str | None) -> dict[str, Outcome]:

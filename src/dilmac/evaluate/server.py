@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from dilmac.core import ConfigError, EngineError, InputError
@@ -22,6 +23,16 @@ from dilmac.evaluate.subject import Answer, Likelihood, Need, Pair, cut_at
 HTTP_SECONDS = 600
 KEY_VARIABLE = "OPENAI_API_KEY"
 PROBE = "Bugün hava çok güzel."
+# No answer, or one of another form.
+_NONE = (
+    OSError,
+    http.client.HTTPException,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+)
 # What such a server, which reads text, would take for the end of a turn.
 _CONTROL = re.compile(r"<\|[a-z_]+\|>|</?s>|<(?:bos|eos)>")
 
@@ -49,7 +60,7 @@ class ServerSubject:
         try:
             tokens = self._scored(PROBE)
         except EngineError:  # it knows no `echo`; whether it is there at all shows here
-            self._post("/completions", {"prompt": PROBE, "max_tokens": 1})
+            self._post("/completions", {"prompt": PROBE, "max_tokens": 1}, _text)
             return False
         return bool(tokens) and tokens[-1][0] > 0
 
@@ -78,7 +89,7 @@ class ServerSubject:
         """Tokens of a text: place of the first character, log-probability, whether it is the most
         probable one. The first token of all has no probability and is left out."""
         body = {"prompt": text, "max_tokens": 1, "echo": True, "logprobs": 1}
-        found = self._post("/completions", body)["choices"][0].get("logprobs") or {}
+        found = self._post("/completions", body, lambda choice: choice.get("logprobs") or {})
         try:
             offsets, values, best = (
                 found[key] for key in ("text_offset", "token_logprobs", "top_logprobs")
@@ -93,7 +104,7 @@ class ServerSubject:
 
     def complete(self, prompt: str, until: Sequence[str], max_tokens: int) -> str:
         body = {"prompt": prompt, "max_tokens": max_tokens, "stop": list(until), "temperature": 0}
-        return cut_at(str(self._post("/completions", body)["choices"][0]["text"]), until)
+        return cut_at(self._post("/completions", body, _text), until)
 
     def answer(self, message: str, sampling: Sampling) -> Answer:
         body = {
@@ -103,8 +114,8 @@ class ServerSubject:
             "top_p": sampling.top_p,
             "seed": sampling.seed,
         }
-        choice = self._post("/chat/completions", body)["choices"][0]
-        return Answer(choice["message"]["content"] or "", choice["finish_reason"] == "stop")
+        answer: Answer = self._post("/chat/completions", body, _answer)
+        return answer
 
     def bits(self, text: str) -> Bits:
         raise AssertionError(
@@ -114,7 +125,8 @@ class ServerSubject:
     def close(self) -> None:
         """Nothing is held."""
 
-    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def _post(self, path: str, body: dict[str, Any], read: Callable[[dict[str, Any]], Any]) -> Any:
+        """What `read` takes out of the answer's first choice."""
         said = body["prompt"] if "prompt" in body else body["messages"][0]["content"]
         if control := _CONTROL.search(said):
             raise InputError(
@@ -129,14 +141,22 @@ class ServerSubject:
         request = urllib.request.Request(self.url + path, data=data, headers=headers)  # noqa: S310
         try:
             with urllib.request.urlopen(request, timeout=HTTP_SECONDS) as response:  # noqa: S310
-                answer: dict[str, Any] = json.load(response)
-                answer["choices"][0]
+                return read(json.load(response)["choices"][0])
         except urllib.error.HTTPError as error:
             said = error.read(300).decode("utf-8", "replace")
             found = f"refuses ({error.code}): {said}"
             raise EngineError(found, where=self.url + path, mend="check --model") from error
-        except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        except _NONE as error:
             raise EngineError(
-                f"gives no answer ({error})", where=self.url + path, mend="check --server"
+                f"gives no answer ({error or type(error).__name__})",
+                where=self.url + path,
+                mend="check --server",
             ) from error
-        return answer
+
+
+def _text(choice: dict[str, Any]) -> str:
+    return str(choice["text"])
+
+
+def _answer(choice: dict[str, Any]) -> Answer:
+    return Answer(choice["message"]["content"] or "", choice["finish_reason"] == "stop")

@@ -14,6 +14,7 @@ from dilmac.core import (
     open_artifact,
     read_documents,
     read_measured_documents,
+    say,
 )
 from dilmac.evaluate.config import EvaluateConfig
 from dilmac.evaluate.outcome import Outcome
@@ -37,9 +38,10 @@ def texts_by_group(config: EvaluateConfig) -> Groups:
         groups = _heldout_texts(config.corpus, config.max_text_bytes)
     else:
         raise ConfigError("no text to measure", where="--text", mend="give --text or --corpus")
-    if not any(groups.values()):
+    groups = {name: kept for name, texts in groups.items() if (kept := list(filter(None, texts)))}
+    if not groups:
         where = config.text[0] if config.text else config.corpus
-        raise InputError("no text within --max-text-bytes", where=where, mend="raise it")
+        raise InputError("no text, or none within --max-text-bytes", where=where, mend="raise it")
     return groups
 
 
@@ -48,12 +50,18 @@ def _texts_of_files(config: EvaluateConfig) -> Groups:
     paths = expand_inputs(config.text)
     for path in paths:
         share = config.max_text_bytes // len(paths)  # so that no file is left out for another
-        name = path.name.split(".")[0]
+        name, has_text = path.name.split(".")[0], False
         for document in read_measured_documents(
             [path], config.text_field, share, optional=[config.group_field]
         ):
             group = str(document.get(config.group_field) or name)
             groups.setdefault(group, []).append(str(document[config.text_field]))
+            has_text = True
+        if not has_text:
+            say(
+                f"evaluate: {path} is not measured: its first text is longer than its share of "
+                f"--max-text-bytes, {share:,} bytes"
+            )
     return groups
 
 
@@ -81,7 +89,7 @@ def drawn(groups: Groups, limit: int | None, seed: int) -> Groups:
 def run_bits(groups: Groups, subject: Subject) -> Outcome:
     """Bits per byte through an engine: of an item the bits are the value, the bytes the weight."""
     subject.num_truncated = 0
-    texts = [(name, text) for name, texts in groups.items() for text in texts if text]
+    texts = [(name, text) for name, texts in groups.items() for text in texts]
     with Steps(f"{BITS}, {subject.name}", total=len(texts), unit="texts") as steps:
         found = []
         for _, text in texts:

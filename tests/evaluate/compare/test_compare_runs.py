@@ -95,6 +95,28 @@ def test_bits_per_byte_are_measured_on_given_texts(
     config = CompareRunsConfig(runs=(unrecorded, tiny_classifier), latency=False, text=(str(text),))
     model, classifier = compare_runs(config)["runs"]
     assert model["bits_per_byte"] > 1 and classifier["bits_per_byte"] is None
+    with pytest.raises(InputError, match="none within --max-text-bytes"):
+        compare_runs(config.model_copy(update={"max_text_bytes": 8}))
+
+
+def test_texts_given_replace_what_was_recorded_on_others(unrecorded: Path, tmp_path: Path) -> None:
+    runs = []
+    for name, bits in (("one", 0.5), ("other", 0.25)):
+        runs.append(shutil.copytree(unrecorded, tmp_path / name))
+        manifest = json.loads((runs[-1] / "artifact.json").read_text(encoding="utf-8"))
+        manifest["figures"]["heldout_bits_per_byte"] = bits
+        manifest["inputs"]["corpus"] = [{"name": name, "sha256": name, "num_bytes": 1}]
+        (runs[-1] / "artifact.json").write_text(json.dumps(manifest), encoding="utf-8")
+    config = CompareRunsConfig(runs=tuple(runs), latency=False)
+    assert compare_runs(config)["notes"] == [
+        "bits_per_byte: the runs were measured on different data"
+    ]
+    text = tmp_path / "text.txt"
+    text.write_text("Kıyıda sabah erkenden yağmur yağdı.\n", encoding="utf-8")
+    figures = compare_runs(config.model_copy(update={"text": (str(text),)}))
+    assert figures["notes"] == []
+    one, other = figures["runs"]
+    assert one["bits_per_byte"] == other["bits_per_byte"] > 1
 
 
 def test_a_model_that_cannot_be_loaded_is_listed_with_the_reason(

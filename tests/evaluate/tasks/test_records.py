@@ -176,3 +176,72 @@ def test_arithmetic_is_right_and_repeats() -> None:
         first, sign, second = str(document["question"]).split()[:3]
         result = wordings[sign](int(first), int(second))
         assert number_match(str(result), document["answers"]) == 1  # type: ignore[arg-type]
+
+
+def test_a_json_list_is_read_as_lines_are(tmp_path: Path) -> None:
+    record = {"question": "?", "choices": ["a", "b"], "label": 1}
+    (tmp_path / "arc-tr.json").write_text(json.dumps([record, record], indent=1), encoding="utf-8")
+    assert [right_choice(document) for document in items("arc-tr", tmp_path).asked] == ["b", "b"]
+    (tmp_path / "arc-tr.json").write_text(json.dumps({"data": [record]}), encoding="utf-8")
+    assert len(items("arc-tr", tmp_path).asked) == 1
+    (tmp_path / "arc-tr.json").write_text(json.dumps([record, 3]), encoding="utf-8")
+    with pytest.raises(InputError, match=r"arc-tr\.json, item 2: no JSON object"):
+        items("arc-tr", tmp_path)
+
+
+@pytest.mark.parametrize("paragraph", [{}, {"context": "a", "qas": ["b"]}, {"qas": [{}]}, 3])
+def test_a_damaged_article_of_squad_is_named(tmp_path: Path, paragraph: object) -> None:
+    articles = {"data": [{"paragraphs": []}, {"paragraphs": [paragraph]}]}
+    (tmp_path / "tquad.json").write_text(json.dumps(articles), encoding="utf-8")
+    with pytest.raises(InputError, match=r"tquad\.json, item 2: no article of SQuAD's form"):
+        items("qa-tr", tmp_path)
+
+
+def test_files_that_hold_no_records_are_not_taken_for_them(tmp_path: Path) -> None:
+    (tmp_path / "archive.zip").write_bytes(b"PK")
+    (tmp_path / "arc-notes.txt").write_text("notlar", encoding="utf-8")
+    record = {"task": "arc", "question": "?", "choices": ["a", "b"], "label": 1}
+    assert items("arc-tr", written(tmp_path, "mc-tr.jsonl", record)).files == ["mc-tr.jsonl"]
+
+
+def test_a_text_is_one_answer_and_no_list_of_choices(tmp_path: Path) -> None:
+    record = {"context": "Ankara başkenttir.", "question": "Neresi?", "answers": "Ankara"}
+    (document,) = items("qa-tr", written(tmp_path, "qa-tr.jsonl", record)).asked
+    assert document["answers"] == ["Ankara"]
+    record = {"question": "?", "choices": "evet", "label": 0}
+    with pytest.raises(InputError, match="the choices are a text"):
+        items("arc-tr", written(tmp_path, "arc.jsonl", record))
+
+
+OWN = """title: own
+kind: choice
+files: [arc]
+lm_eval:
+  task: own
+  output_type: multiple_choice
+  metric_list: [{metric: acc}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [
+        ("multiple_choice", "loglikelihood", "does not ask a choice"),
+        ("[{metric: acc}]", "acc", "metric_list: 'acc' is not known of a choice"),
+        ("metric: acc", "metric: bleu", "is not known of a choice.*\n.*acc or acc_norm"),
+        ("task: own", "{task: own, num_fewshot: many}", "no YAML"),
+        ("  task: own", "  num_fewshot: many\n  task: own", "num_fewshot: 'many' is no count"),
+    ],
+)
+def test_a_task_file_that_cannot_be_asked_is_refused(
+    tmp_path: Path, before: str, after: str, found: str
+) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(OWN, encoding="utf-8")
+    assert read_task(str(path)).name == "own"
+    path.write_text(OWN.replace(before, after), encoding="utf-8")
+    with pytest.raises(InputError, match=found):
+        read_task(str(path))
+    with pytest.raises(InputError, match="cannot be read"):
+        (tmp_path / "folder.yaml").mkdir()
+        read_task(str(tmp_path / "folder.yaml"))

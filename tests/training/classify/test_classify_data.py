@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 import zstandard
 from hypothesis import given
@@ -40,6 +41,21 @@ def test_without_an_id_the_text_decides_and_packed_files_are_read(tmp_path: Path
     assert labels_of(parts) == ["0", "1"]
 
 
+def test_tables_and_saved_datasets_are_read(tmp_path: Path) -> None:
+    rows = [
+        {"yorum": row["text"], "puan": n % 2, "history": "x"} for n, row in enumerate(labeled(60))
+    ]
+    made = datasets.Dataset.from_list(rows)
+    made.save_to_disk(str(tmp_path / "saved"))
+    made.to_parquet(str(tmp_path / "rows.parquet"))
+    saved, table = (
+        read_parts(config(tmp_path / name, text_field="yorum", label_field="puan"))
+        for name in ("saved", "rows.parquet")
+    )
+    assert [(one.text, one.label) for one in saved] == [(one.text, one.label) for one in table]
+    assert len(list(table)) == 60 and labels_of(table) == ["0", "1"]
+
+
 def test_files_of_their_own_are_the_measured_parts(tmp_path: Path) -> None:
     rows = labeled(60)
     data = write_jsonl(tmp_path / "train.jsonl", rows[:50])
@@ -62,12 +78,13 @@ def test_files_of_their_own_are_the_measured_parts(tmp_path: Path) -> None:
         ('{"text": "a"}', r"rows\.jsonl:2: field 'label' is missing\n.*there: text; --label-field"),
         ('{"label": "a"}', r"rows\.jsonl:2: field 'text' is missing"),
         ('{"text": " ", "label": "a"}', "field 'text' is empty"),
-        ('{"text": 3, "label": "a"}', "field 'text' is not text: 3"),
+        ('{"text": 3, "label": "a"}', "field 'text' is a number, not text"),
         ('{"text": "a", "label": ""}', "field 'label' is empty"),
-        ('{"text": "a", "label": null}', "field 'label' is empty"),
-        ('{"text": "a", "label": true}', "neither text nor a whole number: True"),
-        ('{"text": "a", "label": 1.5}', "neither text nor a whole number: 1.5"),
-        ('{"text": "a", "label": ["x"]}', "neither text nor a whole number"),
+        ('{"text": "a", "label": null}', "field 'label' is null"),
+        ('{"text": "a", "label": true}', "is true or false, neither text nor a whole number"),
+        ('{"text": "a", "label": 1.5}', "is a number, neither text nor a whole number"),
+        ('{"text": "a", "label": ["x"]}', "is a list, neither text nor a whole number"),
+        ('{"text": "a", "text": "b", "label": "x"}', "'text' stands twice"),
         ('{"text": "a\\ud800", "label": "x"}', "field 'text' holds a lone surrogate"),
         ('{"text": "a", "label": 1}', r"label 1 and 'olumlu' \(.*rows\.jsonl:1\) are of two kinds"),
     ],

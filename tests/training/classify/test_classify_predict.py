@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import json
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from dilmac.cli import main
@@ -79,3 +82,15 @@ def test_what_cannot_be_labeled_is_refused(
         predict(model=blank_model, text=("Bir.",))
     with pytest.raises(InputError, match="no such model folder"):
         predict(model=tmp_path / "nowhere", text=("Bir.",))
+
+
+def test_ids_of_any_kind_are_shown(
+    tiny_classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, rows = tmp_path / "rows.parquet", tmp_path / "rows.jsonl"
+    dates = [datetime.date(2026, 1, 2)]
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["Bir."], "id": dates}), table)
+    rows.write_text('{"text": "Bir.", "id": "a\\ud800"}\n', encoding="utf-8")
+    for file, shown in ((table, "2026-01-02"), (rows, "a?")):
+        code, out, _ = run(capsys, "--file", str(file), "--model", str(tiny_classifier), "--json")
+        assert code == 0 and json.loads(out)["id"] == shown

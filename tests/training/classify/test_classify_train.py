@@ -19,7 +19,7 @@ from dilmac.tokenizer import Tokenizer
 from dilmac.training import ClassifyConfig, classify_train
 from dilmac.training.classify.data import Row
 from dilmac.training.classify.model import pad_token_of
-from dilmac.training.classify.trainer import class_weights
+from dilmac.training.classify.trainer import _arguments, class_weights
 from killing import kill_dilmac_when, run_dilmac
 from labeled import SIGNS, labeled, write_jsonl
 
@@ -138,6 +138,12 @@ def test_a_few_texts_are_all_learned_and_the_last_weights_kept(
     figures = classify_train(settings(blank_model, data, tmp_path / "made", method="full")).figures
     assert figures["texts"] == 4 and figures["best_step"] == figures["steps"] == 1
     assert figures["validation"] == figures["test"] == {}
+
+
+def test_checkpoints_are_found_from_another_folder(labeled_texts: Path) -> None:
+    config = settings(Path("m"), labeled_texts, Path("made"))
+    arguments = _arguments(config, Path("made"), 10, measured=True)
+    assert Path(arguments.output_dir).is_absolute()
 
 
 def test_weights_make_labels_count_the_same() -> None:

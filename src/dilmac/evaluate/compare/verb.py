@@ -10,6 +10,7 @@ from dilmac.core import (
     Artifact,
     DilmacError,
     Figures,
+    InputError,
     read_measured_texts,
     require_writable,
     say,
@@ -27,15 +28,19 @@ def compare_runs(config: CompareRunsConfig) -> Figures:
     """Rows of runs, their differences from the first, and what keeps them from being compared.
 
     Raises:
-        InputError: a folder is no artifact of a trained model; a text cannot be read.
+        InputError: a folder is no artifact of a trained model; a text cannot be read, or the first
+            is longer than `max_text_bytes`.
         ConfigError: the page cannot be written.
     """
     if config.html:
         require_writable(config.html)
-    texts = list(read_measured_texts(config.text, max_bytes=config.max_text_bytes))
+    texts = _texts(config)
     artifacts = [open_run(folder) for folder in config.runs]
     names = _names(config.runs)
     rows = [recorded(run, name) for run, name in zip(artifacts, names, strict=True)]
+    if texts:  # all are measured on these now: what was recorded stands on others
+        for row in rows:
+            row["bits_per_byte"] = None
     notes = _incomparable(rows, artifacts)
     measured: dict[str, Figures] = {}  # by content: the same model is measured once
     for row, run in zip(rows, artifacts, strict=True):
@@ -50,6 +55,16 @@ def compare_runs(config: CompareRunsConfig) -> Figures:
     if config.html:
         write_page(config.html, figures)
     return figures
+
+
+def _texts(config: CompareRunsConfig) -> list[str]:
+    """The texts to measure on; none where none are given."""
+    texts = list(filter(None, read_measured_texts(config.text, max_bytes=config.max_text_bytes)))
+    if config.text and not texts:
+        raise InputError(
+            "no text, or none within --max-text-bytes", where=config.text[0], mend="raise it"
+        )
+    return texts
 
 
 def _measured(

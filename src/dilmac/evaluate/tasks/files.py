@@ -15,6 +15,14 @@ CHAT, BITS = "chat", "bits"  # tasks without a YAML file: they are no questions
 ALL = "all"
 
 Kind = Literal["choice", "pairs", "answer", "arithmetic"]
+# How lm-eval asks each kind, and the metrics that an item of it has.
+_CHOSEN = ("multiple_choice", ("acc", "acc_norm"))
+_ASKED: dict[Kind, tuple[str, tuple[str, ...]]] = {
+    "choice": _CHOSEN,
+    "pairs": _CHOSEN,
+    "answer": ("generate_until", ("exact_match", "f1")),
+    "arithmetic": ("generate_until", ("exact_match",)),
+}
 
 
 class TaskFile(Config):
@@ -55,7 +63,7 @@ def read_task(name: str) -> TaskFile:
 
     Raises:
         ConfigError: there is no such task, or the file does not say what it must.
-        InputError: the file is missing or no YAML.
+        InputError: the file cannot be read, is no YAML, or its part for lm-eval cannot be asked.
     """
     is_file = name.endswith((".yaml", ".yml"))
     path = Path(name) if is_file else FOLDER / f"{name}.yaml"
@@ -65,6 +73,8 @@ def read_task(name: str) -> TaskFile:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError("no such file", where=path) from error
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", where=path) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"no YAML ({error})", where=path) from error
     if not isinstance(values, dict):
@@ -73,4 +83,27 @@ def read_task(name: str) -> TaskFile:
     missing = [key for key in ("task", "output_type", "metric_list") if key not in task.lm_eval]
     if missing:
         raise InputError(f"lm_eval has no {missing[0]!r}", where=path)
+    _require_askable(task, path)
     return task
+
+
+def _require_askable(task: TaskFile, path: Path) -> None:
+    """Refuse what lm-eval would only stumble over, or could not be scored item by item."""
+    output_type, metrics = _ASKED[task.kind]
+    if task.lm_eval["output_type"] != output_type:
+        raise InputError(
+            f"lm_eval: output_type: {task.lm_eval['output_type']!r} does not ask a {task.kind}",
+            where=path,
+            mend=f"output_type: {output_type}",
+        )
+    entries = task.lm_eval["metric_list"]
+    named = [entry.get("metric") for entry in entries if isinstance(entry, dict)]
+    if not isinstance(entries, list) or not named or not set(named) <= set(metrics):
+        raise InputError(
+            f"lm_eval: metric_list: {entries!r} is not known of a {task.kind}",
+            where=path,
+            mend=f"a list of {{metric: …}} with {' or '.join(metrics)}",
+        )
+    shots = task.lm_eval.get("num_fewshot", 0)
+    if isinstance(shots, bool) or not isinstance(shots, int) or shots < 0:
+        raise InputError(f"lm_eval: num_fewshot: {shots!r} is no count", where=path)

@@ -10,13 +10,14 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from dilmac.core import ConfigError, InputError, read_records, say
+from dilmac.core import FORMATS, ConfigError, InputError, file_format, read_records, say
 from dilmac.evaluate.tasks.arithmetic import NUM_QUESTIONS, questions
 from dilmac.evaluate.tasks.files import FOLDER, TaskFile
 from dilmac.turkish import lower
 
 Doc = dict[str, Any]
 MAX_REJECTED_SHARE = 0.01
+_READABLE = {kind: FORMATS[kind] for kind in ("jsonl", "parquet")}
 # Where the name of a phenomenon stands: TurBLiMP's and BLiMP's, and what other sets call a group.
 GROUP_FIELDS = ("phenomenon", "linguistics_term", "UID", "group", "domain")
 
@@ -91,13 +92,22 @@ def find_files(task: TaskFile, folder: Path | None) -> list[Path]:
     mend = f"--task-data DIR with {' or '.join(task.files)} (.jsonl, .json or .parquet)"
     if folder is not None and not folder.is_dir():
         raise InputError("no such folder", where=folder, mend=mend)
-    present = sorted(path for path in folder.iterdir() if path.is_file()) if folder else []
+    present = sorted(filter(_is_readable, folder.iterdir())) if folder else []
     for name in task.files:
         if found := [path for path in present if fnmatch(path.name.split(".")[0], name)]:
             return found
     if task.sample:
         return [FOLDER / task.sample]
     raise NoRecordsError(f"no file of {task.name}", where=folder or "--task-data", mend=mend)
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether a path can hold records: `arc*` names an `archive.zip`, too."""
+    try:
+        file_format(path, _READABLE)
+    except InputError:
+        return False
+    return path.is_file()
 
 
 def _documents(task: TaskFile, path: Path, seed: int, rejects: list[InputError]) -> Iterator[Doc]:
@@ -124,23 +134,42 @@ def _documents(task: TaskFile, path: Path, seed: int, rejects: list[InputError])
 
 
 def _records(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Records of a file; SQuAD's nested JSON as one record for each question."""
-    nested = _squad(path) if path.suffix == ".json" else None
-    if nested is None:
+    """Records of a file: lines, rows, or the items of one JSON value; of SQuAD's nested form a
+    record for each question.
+
+    Raises:
+        InputError: see `read_records`; or an item is no object, or no article of SQuAD's form.
+    """
+    items = _json_items(path) if path.suffix == ".json" else None
+    if items is None:
         yield from read_records([path])
         return
-    for article in nested:
-        for paragraph in article["paragraphs"]:
-            for question in paragraph["qas"]:
-                yield {"context": paragraph["context"], **question}
+    is_squad = bool(items) and isinstance(items[0], Mapping) and "paragraphs" in items[0]
+    for number, item in enumerate(items, 1):
+        where = f"{path}, item {number}"
+        if not isinstance(item, Mapping):
+            raise InputError("no JSON object", where=where)
+        try:
+            found = list(_questions(item)) if is_squad else [item]
+        except (KeyError, TypeError) as error:
+            raise InputError(f"no article of SQuAD's form ({error})", where=where) from error
+        yield from found
 
 
-def _squad(path: Path) -> list[dict[str, Any]] | None:
+def _json_items(path: Path) -> list[Any] | None:
+    """Items of a file that is one JSON value: a list, or an object with a list `data`."""
     try:
-        whole = json.loads(path.read_text(encoding="utf-8"))
-        return list(whole["data"]) if "paragraphs" in whole["data"][0] else None
-    except (ValueError, KeyError, TypeError, IndexError):
+        whole = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
         return None  # JSON lines, or nothing that is known: the strict reader says what is wrong
+    items = whole.get("data") if isinstance(whole, dict) else whole
+    return items if isinstance(items, list) else None
+
+
+def _questions(article: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for paragraph in article["paragraphs"]:
+        for question in paragraph["qas"]:
+            yield {"context": paragraph["context"], **question}
 
 
 def _shuffled(document: Doc, seed: int) -> Doc:
@@ -162,6 +191,8 @@ def _read_choice(record: Mapping[str, Any]) -> Doc:
         choices = list(record["choices"]["text"])
         label = list(record["choices"]["label"]).index(record["answerKey"])
     else:
+        if isinstance(record["choices"], str):
+            raise ValueError("the choices are a text, no list")
         choices, label = list(record["choices"]), record["label"]
     choices = [_text(choice, "choice") for choice in choices]
     if relation:
@@ -188,6 +219,8 @@ def _read_answer(record: Mapping[str, Any]) -> Doc:
     answers = record["answers"] if "answers" in record else [record["answer"]]
     if isinstance(answers, Mapping):  # {"text": […], "answer_start": […]}
         answers = answers["text"]
+    if isinstance(answers, str):
+        answers = [answers]
     answers = [one["text"] if isinstance(one, Mapping) else one for one in answers]
     if not answers:
         raise ValueError("no answer")

@@ -63,7 +63,8 @@ def _f1(said: list[str], answer: list[str]) -> float:
 
 
 def number_match(said: str, answers: Sequence[str]) -> float:
-    """1 where the first number that is said, in digits or in words, is the (whole) answer."""
+    """1 where the first number in digits is the right one; of an answer without digits, where it
+    begins with the right one in words."""
     right = int(answers[0])
     numbers = find_numbers(said)
     if numbers:

@@ -19,7 +19,8 @@ class ClassifyConfig(StageConfig):
     model: Path = Field(description="model folder of a language model, or a name that ships")
     data: tuple[str, ...] = Field(
         min_length=1,
-        description="JSONL of labeled texts: files, folders or globs (.jsonl; .gz .zst .xz)",
+        description="labeled texts: files, folders or globs (.jsonl .parquet; .gz .zst .xz), or "
+        "saved datasets",
     )
     validation: tuple[str, ...] = Field(
         (), description="labeled texts to measure on during training, instead of a part of --data"

@@ -2,47 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from dilmac.core import (
-    FORMATS,
-    InputError,
-    expand_inputs,
-    json_object,
-    part_of,
-    read_lines,
-)
-from dilmac.models import UNKNOWN, DataSource
+from dilmac.core import InputError, part_of
 from dilmac.tokenizer import Tokenizer
 from dilmac.training.classify.config import ClassifyConfig
-
-_JSONL = {"jsonl": FORMATS["jsonl"]}
-Label = str | int
-
-
-@dataclass(frozen=True)
-class Example:
-    """A text with its label, where it stands, and what decides its part."""
-
-    text: str
-    label: Label
-    where: str
-    key: str  # its id, or the text where it has none
-    license: str = UNKNOWN  # as its record states it
+from dilmac.training.data.examples import Labeled
+from dilmac.training.data.fields import Fields
+from dilmac.training.data.formats import labeled_in
+from dilmac.training.data.records import data_files, records_of
 
 
 @dataclass
 class Parts:
     """Labeled texts to learn, to measure on during training, and to measure on at its end."""
 
-    train: list[Example] = field(default_factory=list)
-    validation: list[Example] = field(default_factory=list)
-    test: list[Example] = field(default_factory=list)
+    train: list[Labeled] = field(default_factory=list)
+    validation: list[Labeled] = field(default_factory=list)
+    test: list[Labeled] = field(default_factory=list)
 
-    def __iter__(self) -> Iterator[Example]:
+    def __iter__(self) -> Iterator[Labeled]:
         yield from self.train
         yield from self.validation
         yield from self.test
@@ -54,15 +34,6 @@ class Row:
 
     input_ids: list[int]
     label: int
-
-
-def labeled_files(patterns: Iterable[str]) -> list[Path]:
-    """The JSONL files behind files, folders and globs, each once.
-
-    Raises:
-        InputError: a pattern matches nothing, or no JSONL.
-    """
-    return expand_inputs(patterns, _JSONL)
 
 
 def read_parts(config: ClassifyConfig) -> Parts:
@@ -85,53 +56,29 @@ def read_parts(config: ClassifyConfig) -> Parts:
     return parts
 
 
-def _read(config: ClassifyConfig, patterns: Sequence[str]) -> list[Example]:
-    examples: list[Example] = []
-    for path in labeled_files(patterns) if patterns else ():
+def _read(config: ClassifyConfig, patterns: Sequence[str]) -> list[Labeled]:
+    examples: list[Labeled] = []
+    for path in data_files(patterns):
         before = len(examples)
-        for line in read_lines(path):
-            if line.data is None or line.data.strip():
-                values = json_object(line.data, f"{path}:{line.number}")
-                examples.append(_example(values, f"{path}:{line.number}", config))
+        for where, values in records_of(path):
+            if isinstance(values, InputError):
+                raise values
+            _require_fields(values, where, config)
+            examples.append(labeled_in(values, where, config.text_field, config.label_field))
         if len(examples) == before:
             raise InputError("holds no labeled text", where=path)
     return examples
 
 
-def _example(values: dict[str, object], where: str, config: ClassifyConfig) -> Example:
-    text = values.get(config.text_field)
-    if not isinstance(text, str) or not text.strip():
-        raise _no_field(values, config.text_field, where, "is not text", "--text-field")
-    label = values.get(config.label_field)
-    if isinstance(label, bool) or not isinstance(label, str | int) or not str(label).strip():
-        raise _no_field(
-            values, config.label_field, where, "is neither text nor a whole number", "--label-field"
-        )
-    for name, value in ((config.text_field, text), (config.label_field, str(label))):
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise InputError(f"field {name!r} holds a lone surrogate", where=where) from error
-    id, license = values.get("id"), values.get("license")
-    key = str(id) if isinstance(id, str | int) and not isinstance(id, bool) else ""
-    stated = " ".join(license.split()) if isinstance(license, str) else ""
-    stated = stated.encode(errors="replace").decode()
-    return Example(text, label, where, key or text, stated or UNKNOWN)
-
-
-def _no_field(
-    values: dict[str, object], name: str, where: str, fault: str, flag: str
-) -> InputError:
-    """What is wrong with a field that cannot be used; `fault` says what it is not."""
-    value = values.get(name)
-    is_empty = value is None or (isinstance(value, str) and not value.strip())
-    found = (
-        "is missing" if name not in values else "is empty" if is_empty else f"{fault}: {value!r}"
-    )
-    there = ", ".join(values) or "none"
-    return InputError(
-        f"field {name!r} {found}", where=where, mend=f"fields there: {there}; {flag} names another"
-    )
+def _require_fields(values: Fields, where: str, config: ClassifyConfig) -> None:
+    named = {"--text-field": config.text_field, "--label-field": config.label_field}
+    for flag, name in named.items():
+        if name not in values:
+            raise InputError(
+                f"field {name!r} is missing",
+                where=where,
+                mend=f"fields there: {', '.join(values) or 'none'}; {flag} names another",
+            )
 
 
 def _require_learnable(parts: Parts, config: ClassifyConfig) -> None:
@@ -165,16 +112,16 @@ def _require_learnable(parts: Parts, config: ClassifyConfig) -> None:
         )
 
 
-def labels_of(examples: Iterable[Example]) -> list[str]:
+def labels_of(examples: Iterable[Labeled]) -> list[str]:
     """Names of the labels in the order of their numbers: sorted, numbers by value."""
-    found: set[Label] = {example.label for example in examples}
+    found: set[str | int] = {example.label for example in examples}
     return [
         str(label) for label in sorted(found, key=lambda label: (isinstance(label, str), label))
     ]
 
 
 def encode_labeled(
-    examples: Sequence[Example], labels: Sequence[str], tokenizer: Tokenizer, max_tokens: int
+    examples: Sequence[Labeled], labels: Sequence[str], tokenizer: Tokenizer, max_tokens: int
 ) -> tuple[list[Row], int]:
     """A row for each text, cut at `max_tokens`, and how many were cut."""
     places = {label: place for place, label in enumerate(labels)}
@@ -186,16 +133,7 @@ def encode_labeled(
     return rows, num_cut
 
 
-def num_also_learned(measured: Iterable[Example], train: Iterable[Example]) -> int:
+def num_also_learned(measured: Iterable[Labeled], train: Iterable[Labeled]) -> int:
     """Texts of a measured part that are learned, too: what they score says nothing."""
     learned = {example.text for example in train}
     return sum(example.text in learned for example in measured)
-
-
-def labeled_sources(examples: Iterable[Example]) -> list[DataSource]:
-    """The files of the texts, by name, with the texts under each license."""
-    by_file: dict[str, Counter[str]] = {}
-    for example in examples:
-        name = Path(example.where.rpartition(":")[0]).name
-        by_file.setdefault(name, Counter())[example.license] += 1
-    return [DataSource(name, counts.total(), licenses=counts) for name, counts in by_file.items()]

@@ -98,5 +98,9 @@ def _checked(values: dict[str, Any], where: str, field: str) -> Figures:
         text.encode()
     except UnicodeEncodeError as error:
         raise InputError("holds a lone surrogate", where=where, mend="give it in UTF-8") from error
-    key = {"id": values["id"]} if values.get("id") is not None else {}
-    return {**key, "text": text}
+    id = values.get("id")
+    if id is None:
+        return {"text": text}
+    # A table's id may be a date, which JSON does not know; half a character cannot be shown.
+    shown = id if isinstance(id, int) else str(id).encode(errors="replace").decode()
+    return {"id": shown, "text": text}

@@ -67,7 +67,8 @@ def _arguments(
     precision = resolve_precision(config.precision, device)
     steps = config.checkpoint_steps or -(-num_rows // config.batch_size)
     return TrainingArguments(
-        output_dir=str(folder / "checkpoints"),
+        # Absolute: checkpoints name the best one by it, and a run may go on from another folder.
+        output_dir=str((folder / "checkpoints").absolute()),
         num_train_epochs=config.epochs,
         per_device_train_batch_size=config.batch_size,
         per_device_eval_batch_size=config.batch_size,

@@ -21,8 +21,6 @@ from dilmac.training.classify.data import (
     Parts,
     Row,
     encode_labeled,
-    labeled_files,
-    labeled_sources,
     labels_of,
     num_also_learned,
     read_parts,
@@ -36,6 +34,8 @@ from dilmac.training.classify.model import (
 from dilmac.training.classify.report import write_classify_report
 from dilmac.training.classify.save import save_classifier
 from dilmac.training.classify.trainer import make_trainer
+from dilmac.training.data.read import data_sources
+from dilmac.training.data.records import data_files
 from dilmac.training.precision import resolve_precision, training_device
 from dilmac.training.tune.quantized import require_bitsandbytes
 from dilmac.training.tune.watch import newest_checkpoint
@@ -60,7 +60,7 @@ def classify_train(config: ClassifyConfig, *, force: bool = False) -> Artifact:
     tokenizer = Tokenizer(config.model)
     inputs: dict[str, Any] = {"model": [config.model]}
     for name in ("data", "validation", "test"):
-        inputs[name] = labeled_files(getattr(config, name)) if getattr(config, name) else []
+        inputs[name] = data_files(getattr(config, name))
     with building("classifier", config, inputs, force=force, resumable=True) as build:
         if build.done:
             return build.done
@@ -68,7 +68,7 @@ def classify_train(config: ClassifyConfig, *, force: bool = False) -> Artifact:
         keep_freed_memory()
         figures, timings = _Training(config, parts, tokenizer, build).run()
         write_model_card(
-            build, figures, how="classified", base=config.model, sources=labeled_sources(parts)
+            build, figures, how="classified", base=config.model, sources=data_sources(parts)
         )
         return build.finish(figures, **timings)
 

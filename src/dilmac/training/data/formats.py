@@ -97,9 +97,6 @@ def _shown_formats(kind: type[Example]) -> str:
 
 def _common(values: Fields, where: str) -> tuple[str, str]:
     """The record's id as text (empty where it has none), and its license in one line."""
-    for name, mend in _UNREADABLE.items():
-        if values.get(name):
-            raise InputError(f"field {name!r} is not read", where=where, mend=mend)
     named = values.get("id")
     if named is not None and (isinstance(named, bool) or not isinstance(named, str | int)):
         raise InputError(
@@ -113,9 +110,16 @@ def _common(values: Fields, where: str) -> tuple[str, str]:
     return own_id.encode(errors="replace").decode(), " ".join(license.split()) or UNKNOWN
 
 
+def _refuse_unreadable(values: Fields, where: str) -> None:
+    for name, mend in _UNREADABLE.items():
+        if values.get(name):
+            raise InputError(f"field {name!r} is not read", where=where, mend=mend)
+
+
 def _conversation(
     values: Fields, where: str, messages: tuple[Message, ...], field: str
 ) -> Conversation:
+    _refuse_unreadable(values, where)
     own_id, license = _common(values, where)
     check_order(messages, field, where)
     messages = _under_system(values, messages, field, where)
@@ -163,6 +167,7 @@ def _turns(field: str, naming: Naming | None = None) -> Callable[[Fields, str], 
 
 
 def _preference(values: Fields, where: str) -> Preference:
+    _refuse_unreadable(values, where)
     own_id, license = _common(values, where)
     prompt = _prompt(values, where)
     chosen, rejected = (_answer(values, name, prompt, where) for name in ("chosen", "rejected"))
@@ -215,16 +220,23 @@ def _answer(values: Fields, name: str, prompt: Sequence[Message], where: str) ->
     return turns[-1]
 
 
-def _labeled(values: Fields, where: str) -> Labeled:
+def labeled_in(
+    values: Fields, where: str, text_field: str = "text", label_field: str = "label"
+) -> Labeled:
+    """The text of a record with its label, from the fields of those names.
+
+    Raises:
+        InputError: a field is missing, empty, or of another type.
+    """
     own_id, license = _common(values, where)
-    text = text_in(values, "text", where)
-    label = values.get("label")
+    text = text_in(values, text_field, where)
+    label = values.get(label_field)
     if isinstance(label, bool) or not isinstance(label, int):
         if label is None or isinstance(label, str):
-            label = text_in(values, "label", where)
+            label = text_in(values, label_field, where)
         else:
             raise InputError(
-                f"field 'label' is {kind_of(label)}, neither text nor a whole number",
+                f"field {label_field!r} is {kind_of(label)}, neither text nor a whole number",
                 where=where,
                 mend="name the class in quotes",
             )
@@ -237,5 +249,5 @@ KNOWN_FORMATS = (
     Format(Conversation, ("messages",), ("system",), _turns("messages")),
     Format(Conversation, ("conversations",), ("system",), _turns("conversations", SHAREGPT)),
     Format(Preference, ("chosen", "rejected"), ("prompt", "system"), _preference),
-    Format(Labeled, ("text", "label"), (), _labeled),
+    Format(Labeled, ("text", "label"), (), labeled_in),
 )
