@@ -6,7 +6,7 @@ By itself it makes a model of Qwen3-0.6B's shape (random weights: speed does not
 with Qwen3's real tokenizer, lets `dilmac tokenizer extend` learn 32,000 rows, and transplants it,
 there and to the shipped tr32k. `--pairs` measures others instead, such as those of the lab.
 
-Reading: windows of 256 tokens, likelihoods and all. Writing: 32 tokens one after the other with a
+Reading: windows of 256 tokens, likelihoods and all. Writing: 16 tokens one after the other with a
 cache, counted at the characters that a token of the text has. Text: Turkish files that the
 extension was not learned from. Source and transplanted take turns, so what else runs on the machine
 meets both; the median of the rounds counts.
@@ -35,7 +35,7 @@ from support.random_qwen import QWEN3_06B, make_checkpoint
 from support.tables import print_json, print_table
 from support.transplanters import extended_tokenizer, run_dilmac
 
-WINDOW, NEW_TOKENS, ROUNDS = 256, 32, 5
+WINDOW, NEW_TOKENS, ROUNDS = 256, 16, 3
 GOAL = 1.5
 NOT_SEEN = ("tr-encyclopedic", "tr-education", "tr-literature", "tr-reviews", "tr-treebank")
 CHARACTERS = 60_000  # of each file, to say how many a token has

@@ -143,11 +143,13 @@ def test_what_cannot_be_used_is_refused(runs: Path, tiny_model: Path, tmp_path: 
         listed()
 
 
+@pytest.mark.filterwarnings("ignore:Found missing adapter keys")  # peft's own, before our error
 def test_an_adapter_of_a_deeper_base_is_refused(runs: Path, tiny_model: Path) -> None:
     """peft itself fills up what is missing, and leaves out what is too much."""
     path = runs / "ters" / "adapter_model.safetensors"
     whole = load_file(path)
     deeper = {name.replace("layers.0.", "layers.99."): matrix for name, matrix in whole.items()}
+    shutil.rmtree(runs / "kibar")  # whole tables are not opened beside others
     for weights in ({n: m for n, m in whole.items() if "layers.0." not in n}, whole | deeper):
         save_file({name: matrix.clone() for name, matrix in weights.items()}, path)
         with pytest.raises(InputError, match="does not fit the base"):
