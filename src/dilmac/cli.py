@@ -17,7 +17,7 @@ from rich.console import Console
 import dilmac
 from dilmac.cli_adapters import ADAPTER_CONFIGS, adapters_app
 from dilmac.cli_classify import CONFIGS as CLASSIFY_CONFIGS
-from dilmac.cli_classify import add_compare, classify_app
+from dilmac.cli_classify import add_measuring, classify_app
 from dilmac.cli_estimate import RecipeFlags, estimate_app
 from dilmac.cli_models import CONFIGS, add_transplant, models_app
 from dilmac.core import Artifact, DilmacError, Figures, console, explain
@@ -101,7 +101,7 @@ app.command(models_app(_show))
 app.command(adapters_app(_show))
 add_transplant(app, _show)
 app.command(classify_app(_show))
-add_compare(app, _show)
+add_measuring(app, _show)
 app.command(estimate_app(_show))
 
 
@@ -246,24 +246,6 @@ def finetune(
         print_preview(preview_data(config), Console(highlight=False))
     else:
         _show(preview_data(config) if config.preview else run(config, force=force), as_json)
-
-
-@app.command
-def evaluate(*, config: Annotated[EvaluateConfig, Flat], as_json: Json = False) -> None:
-    """Bits per byte on unseen text, beside PPMd primed with the same training text; or tasks.
-
-    Example: `dilmac evaluate --model base --text file.txt --corpus corpus`
-
-    Example: `dilmac evaluate --model chat --tasks all --task-data data/ --limit 200`
-    """
-    from dilmac.evaluate import evaluate as run
-    from dilmac.evaluate import print_evaluation
-
-    figures = run(config)
-    if config.tasks and not as_json:
-        print_evaluation(figures)
-    else:
-        _show(figures, as_json)
 
 
 @export.command(name="gguf")

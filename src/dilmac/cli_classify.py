@@ -1,4 +1,4 @@
-"""The verbs of classification, and the comparison of runs. They parse, call, and print."""
+"""The verbs of classification, and those that measure models. They parse, call, and print."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from dilmac.core import Artifact, Figures
-from dilmac.evaluate import CompareRunsConfig
+from dilmac.evaluate import CompareRunsConfig, EvaluateConfig
 from dilmac.training import ClassifyConfig, PredictConfig
 
 Flat = Parameter(name="*")
@@ -88,8 +88,25 @@ def _print_labels(found: Iterable[Figures], as_json: bool) -> None:
         print(f"{row['label']}\t{share:.3f}\t{begins}", flush=True)  # noqa: T201
 
 
-def add_compare(app: App, show: Show) -> None:
-    """The verb `dilmac compare`."""
+def add_measuring(app: App, show: Show) -> None:
+    """The verbs `dilmac evaluate` and `dilmac compare`."""
+
+    @app.command
+    def evaluate(*, config: Annotated[EvaluateConfig, Flat], as_json: Json = False) -> None:
+        """Bits per byte on unseen text, beside PPMd primed with the same training text; or tasks.
+
+        Example: `dilmac evaluate --model base --text file.txt --corpus corpus`
+
+        Example: `dilmac evaluate --model chat --tasks all --task-data data/ --limit 200`
+        """
+        from dilmac.evaluate import evaluate as run
+        from dilmac.evaluate import print_evaluation
+
+        figures = run(config)
+        if config.tasks and not as_json:
+            print_evaluation(figures)
+        else:
+            show(figures, as_json)
 
     @app.command
     def compare(
