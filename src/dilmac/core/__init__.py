@@ -32,7 +32,6 @@ from dilmac.core.errors import (
 )
 from dilmac.core.files import (
     FORMATS,
-    HashedFile,
     JsonlWriter,
     Line,
     expand_inputs,
@@ -41,10 +40,10 @@ from dilmac.core.files import (
     read_lines,
     read_table,
     remove_whole,
-    sha256_of,
     write_json,
     written_whole,
 )
+from dilmac.core.hashed import HashedFile, sha256_of
 from dilmac.core.machine import machine, num_cpus, versions
 from dilmac.core.pages import Page, figure_html, require_writable
 from dilmac.core.progress import Events, Steps, console, read_events, say

@@ -26,7 +26,8 @@ from pydantic import BaseModel, ValidationError
 
 from dilmac.core.config import StageConfig
 from dilmac.core.errors import ArtifactError, InputError, disk_full_explained
-from dilmac.core.files import remove_whole, sha256_of, write_json
+from dilmac.core.files import remove_whole, write_json
+from dilmac.core.hashed import sha256_of
 from dilmac.core.later import Later
 from dilmac.core.machine import machine, versions
 from dilmac.core.progress import say

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from dilmac.core.files import sha256_of
+from dilmac.core.hashed import sha256_of
 from dilmac.core.machine import num_cpus
 
 MANIFEST = "artifact.json"
