@@ -43,9 +43,15 @@ class RecipeFlags(RecipeEstimateConfig):
 DEFAULT_RECIPE = RecipeFlags()
 
 
+HELP = """Memory, time and cost of a recipe or a verb before it runs.
+
+Example: `dilmac estimate recipe.yaml --device rtx4090`
+"""
+
+
 def estimate_app(show: Show) -> App:
     """The command `dilmac estimate`; `show` prints figures as JSON where that is asked for."""
-    app = App(name="estimate", help="Memory, time and cost of a recipe or a verb before it runs.")
+    app = App(name="estimate", help=HELP)
 
     @app.default
     def recipe(
