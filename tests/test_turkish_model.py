@@ -1,18 +1,17 @@
 """The guides' one call: its settings reach their stages, and it runs from a Qwen3 to a GGUF."""
 
-import json
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from corpora import documents
 from dilmac import ModelConfig, TurkishModelTrainer, TurkishTokenizerTrainer
 from dilmac.core import (
     ConfigError,
     MissingDependencyError,
     bundled_instructions,
+    bundled_prose,
     bundled_recipe,
     open_artifact,
 )
@@ -89,14 +88,12 @@ def test_from_a_qwen_and_instructions_to_a_chat_model(byte_level: Path, tmp_path
     pytest.importorskip("bitsandbytes", reason="the extra qlora")
     real = {"num_rows": 640, "dtype": torch.bfloat16, "max_position_embeddings": 4096}
     make_model(tmp_path / "qwen3", byte_level, initializer_range=0.02, **real)
-    texts = tmp_path / "texts.jsonl"
-    texts.write_text("\n".join(json.dumps({"text": text}) for text in documents(200)) + "\n")
     lines = bundled_instructions()[0].read_text(encoding="utf-8").splitlines()[:20]
     data = tmp_path / "data.jsonl"
     data.write_text("\n".join(lines) + "\n", encoding="utf-8")
     config = ModelConfig(
         model_name=str(tmp_path / "qwen3"),
-        texts=(str(texts),),
+        texts=tuple(map(str, bundled_prose())),
         new_rows=300,
         num_epochs=1,
         output_dir=tmp_path / "out",
