@@ -28,10 +28,11 @@ from typing import Any
 
 import torch
 
-from dilmac.core import open_artifact
+from dilmac.core import open_artifact, place_of
 from dilmac.models import load_model, model_folder
 from dilmac.tokenizer import Message, Tokenizer, encode_chat
-from dilmac.training import instruct
+from dilmac.training import Conversation, data_files, read_data
+from dilmac.training.data.split import split_examples
 from support.measuring import heading
 from support.tables import print_json, print_table
 
@@ -102,7 +103,7 @@ class Answerer:
             answers.append((row if end is None else row[:end], end is not None))
         return answers
 
-    def figures(self, examples: Sequence[instruct.Example]) -> dict[str, Any]:
+    def figures(self, examples: Sequence[Conversation]) -> dict[str, Any]:
         answers = self.answers([example.messages[0].content for example in examples])
         references = [len(self.tokenizer.encode(e.messages[1].content)) for e in examples]
         lengths = [len(ids) for ids, _ in answers]
@@ -118,17 +119,17 @@ class Answerer:
 
 def chosen_prompts(
     folder: Path, data: list[Path], long: int, max_prompt: int
-) -> dict[str, list[instruct.Example]]:
+) -> dict[str, list[Conversation]]:
     """Of the test part: ten to read, a hundred as they come, a hundred with long references."""
-    split = instruct.split_examples(instruct.read_instructions(*data), **SPLIT)
+    split = split_examples(read_data(data, Conversation).examples, **SPLIT)
     tokenizer = Tokenizer(folder)
     fitting = [
         example
-        for example in sorted(split.test, key=lambda e: instruct.place_of(e.key))
+        for example in sorted(split.test, key=lambda e: place_of(e.key))
         if len(tokenizer.encode(example.messages[0].content)) <= max_prompt
     ]
     long_ones = [e for e in fitting if len(tokenizer.encode(e.messages[1].content)) >= long]
-    by_kind: dict[str, list[instruct.Example]] = {}
+    by_kind: dict[str, list[Conversation]] = {}
     for example in fitting:
         kind = KIND.match(example.key)
         by_kind.setdefault(kind.group() if kind else "", []).append(example)
@@ -151,7 +152,7 @@ def train(model: str, data: list[Path], out: Path, flags: list[str]) -> tuple[fl
 def main() -> None:
     chosen, flags = parse()
     torch.set_num_threads(1)
-    data = instruct.instruction_files(chosen.data)
+    data = data_files(chosen.data)
     print(heading("python benchmarks/finetune_mini.py … -- " + " ".join(flags)))
     wall, processor = train(chosen.model, data, chosen.work / "chat", flags)
     base = model_folder(chosen.model)
