@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from dilmac.core import ConfigError
-from dilmac.tokenizer import END_OF_TEXT, IM_END, IM_START, PAD, Tokenizer
+from dilmac.tokenizer import END_OF_TEXT, IM_END, IM_START, PADDING, Tokenizer
 from dilmac.training.windows import IGNORED
 
 # Tokens that other vocabularies have for padding, in the order in which they are taken; Qwen's own
 # pad is its end of text, which ends an answer. The mark of a turn's beginning ends nothing.
-_PADS = (PAD, "<pad>", "[PAD]", "<|fim_pad|>", "<|vision_pad|>", IM_START)
+_PADS = (*PADDING, "<|fim_pad|>", "<|vision_pad|>", IM_START)
 _ENDS = (END_OF_TEXT, IM_END)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ from dilmac.tokenizer import Message
 
 
 @dataclass(frozen=True, kw_only=True)
-class Example:
+class Example(ABC):
     """What every example has.
 
     where: file and line, or file and row of a table, from 1.
@@ -24,14 +25,14 @@ class Example:
     license: str = UNKNOWN
 
     @property
+    @abstractmethod
     def question(self) -> str:
         """What the model is given, without system turns: the same for all takes them in."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def answer(self) -> str:
         """What is learned."""
-        raise NotImplementedError
 
     @property
     def key(self) -> str:
