@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -85,14 +87,12 @@ def load_model(
         InputError: see `require_model_folder`; or the weights do not fit the config.
     """
     import torch
-    from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     sees = "vision_config" in require_model_folder(folder)
-    try:
+    with loading(folder, "model"):
         kind = AutoModelForImageTextToText if sees else AutoModelForCausalLM
         model, report = kind.from_pretrained(
             str(folder),
@@ -103,23 +103,39 @@ def load_model(
             **({"quantization_config": quantization} if quantization is not None else {}),
             **({"device_map": {"": device}} if device is not None else {}),
         )
-    except (
-        SafetensorError,
-        StrictDataclassError,
-        OSError,
-        ValueError,
-        RuntimeError,
-        KeyError,
-    ) as error:
+    require_weights(folder, "model", report["missing_keys"])
+    return cast("PreTrainedModel", model)
+
+
+@contextmanager
+def loading(folder: Path, what: str) -> Iterator[None]:
+    """Say what transformers found wrong in a folder.
+
+    Raises:
+        InputError: it is no loadable `what`.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
+    known = (SafetensorError, StrictDataclassError, OSError, ValueError, RuntimeError, KeyError)
+    try:
+        yield
+    except known as error:
         first_lines = " ".join(" ".join(str(error).strip().splitlines()[:2]).split())
-        raise InputError(f"no loadable model ({first_lines})", where=folder) from error
-    # transformers would fill what is missing with random numbers.
-    if missing := sorted(report["missing_keys"]):
+        raise InputError(f"no loadable {what} ({first_lines})", where=folder) from error
+
+
+def require_weights(folder: Path, what: str, missing: Iterable[str]) -> None:
+    """Refuse a model that transformers would fill with random numbers.
+
+    Raises:
+        InputError: weights are missing.
+    """
+    if names := sorted(missing):
         raise InputError(
-            f"no loadable model ({len(missing)} weights are missing, the first {missing[0]})",
+            f"no loadable {what} ({len(names)} weights are missing, the first {names[0]})",
             where=folder,
         )
-    return cast("PreTrainedModel", model)
 
 
 def round_weights(model: PreTrainedModel, dtype: torch.dtype) -> None:

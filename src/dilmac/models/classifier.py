@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from dilmac.core import InputError
-from dilmac.models.checkpoint import require_model_folder
+from dilmac.models.checkpoint import loading, require_model_folder, require_weights
 
 if TYPE_CHECKING:
     import torch
@@ -74,8 +74,6 @@ def _opened(
     folder: Path, dtype: torch.dtype | None, *, may_miss: set[str], **settings: Any
 ) -> PreTrainedModel:
     import torch
-    from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification
     from transformers.utils import logging
 
@@ -83,30 +81,16 @@ def _opened(
     said = logging.get_verbosity()
     logging.set_verbosity_error()  # it warns of the new head, which is what we are here for
     try:
-        model, report = AutoModelForSequenceClassification.from_pretrained(
-            str(folder),
-            dtype=dtype or torch.float32,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-            **settings,
-        )
-    except (
-        SafetensorError,
-        StrictDataclassError,
-        OSError,
-        ValueError,
-        RuntimeError,
-        KeyError,
-    ) as error:
-        message = " ".join(str(error).split())[:200]
-        raise InputError(f"no loadable classifier ({message})", where=folder) from error
+        with loading(folder, "classifier"):
+            model, report = AutoModelForSequenceClassification.from_pretrained(
+                str(folder),
+                dtype=dtype or torch.float32,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+                **settings,
+            )
     finally:
         logging.set_verbosity(said)
-    # transformers would fill what is missing with random numbers.
-    if missing := sorted(set(report["missing_keys"]) - may_miss):
-        raise InputError(
-            f"no loadable classifier ({len(missing)} weights are missing, the first {missing[0]})",
-            where=folder,
-        )
+    require_weights(folder, "classifier", set(report["missing_keys"]) - may_miss)
     return cast("PreTrainedModel", model)
