@@ -18,6 +18,7 @@ from dilmac.core import (
     building,
     input_record,
     open_artifact,
+    records,
 )
 
 
@@ -277,6 +278,32 @@ def test_work_goes_on_while_the_inputs_are_hashed(
         may_hash.set()
         made = build.finish({})
     assert made.manifest.inputs["source"][0].sha256 == hashlib.sha256(b"girdi").hexdigest()
+
+
+def test_a_block_that_reads_its_inputs_says_what_they_hold(
+    config: NoteConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = config.source.with_name("folder")
+    (folder / "sub").mkdir(parents=True)
+    for name in ("large", "sub/small"):
+        (folder / name).write_text(name, encoding="utf-8")
+    asked = config.model_copy(update={"source": folder})
+    expected = input_record(folder)
+    hashed: list[str] = []
+    sha256_of = records.sha256_of
+
+    def counted(path: Path) -> str:
+        hashed.append(path.name)
+        return sha256_of(path)
+
+    monkeypatch.setattr("dilmac.core.records.sha256_of", counted)
+    with building("note", asked, {"source": [folder]}, hashes_inputs=True) as build:
+        assert not hashed
+        build.input_hashes[folder / "large"] = sha256_of(folder / "large")
+        made = build.finish({})
+    assert made.manifest.inputs["source"] == [expected] and hashed == ["small"]
+    with building("note", asked, {"source": [folder]}) as build:
+        assert build.done and build.done.manifest == made.manifest
 
 
 def test_an_input_that_cannot_be_hashed_leaves_nothing(

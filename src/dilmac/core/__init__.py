@@ -44,6 +44,7 @@ from dilmac.core.files import (
     written_whole,
 )
 from dilmac.core.hashed import HashedFile, sha256_of
+from dilmac.core.later import Later
 from dilmac.core.machine import machine, num_cpus, versions
 from dilmac.core.pages import Page, figure_html, require_writable
 from dilmac.core.progress import Events, Steps, console, read_events, say
@@ -77,6 +78,7 @@ __all__ = [
     "InputError",
     "InputRecord",
     "JsonlWriter",
+    "Later",
     "Line",
     "MissingDependencyError",
     "Page",

@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,9 @@ class Build:
     `done` is the complete artifact where nothing is left to do; `resumed` says that `path`
     holds what an interrupted run of the same request left there. `scratch` names the files and
     folders directly in `path` that are needed only until the artifact is whole. `hashes` takes the
-    hex SHA-256 of files whose writer knows them (`HashedFile`), by their names. `asked` gives the
-    request: kind, settings and what the inputs hold.
+    hex SHA-256 of files whose writer knows them (`HashedFile`), by their names; `input_hashes`
+    those of input files that the block reads whole, by their paths (see `building`). `asked` gives
+    the request: kind, settings and what the inputs hold.
     """
 
     path: Path
@@ -80,6 +82,7 @@ class Build:
     seed: int
     scratch: Collection[str] = ()
     hashes: dict[str, str] = field(default_factory=dict)
+    input_hashes: dict[Path, str] = field(default_factory=dict)
     done: Artifact | None = None
     resumed: bool = False
     started: float = field(default_factory=time.time)
@@ -171,19 +174,25 @@ def _how_to_make(kind: str | None) -> str | None:
     return f"make one with `{verbs[kind]}`" if kind in verbs else None
 
 
-def input_record(path: Path) -> InputRecord:
+def input_record(path: Path, hashes: Mapping[Path, str] | None = None) -> InputRecord:
     """Name, content hash and size of an input: a file, an artifact, or any other folder.
+
+    Files in `hashes`, by their paths, are not read.
 
     Raises:
         InputError: nothing is there.
     """
+    known = dict(hashes or {})
     if path.is_file():
-        return InputRecord(name=path.name, sha256=sha256_of(path), num_bytes=path.stat().st_size)
+        sha256 = known.get(path) or sha256_of(path)
+        return InputRecord(name=path.name, sha256=sha256, num_bytes=path.stat().st_size)
     if (path / MANIFEST).is_file():
         manifest = open_artifact(path).manifest
         files, digest = manifest.files, manifest.digest
     elif path.is_dir():
-        files = record_files(path)
+        inside = {file: sha256 for file, sha256 in known.items() if file.is_relative_to(path)}
+        names = {file.relative_to(path).as_posix(): sha256 for file, sha256 in inside.items()}
+        files = record_files(path, hashes=names)
         digest = digest_of(files)
     else:
         raise InputError("no such file or folder", where=path)
@@ -195,8 +204,10 @@ def _asked(
     kind: str,
     config: StageConfig,
     inputs: Mapping[str, Sequence[Path | InputRecord]],
-) -> Later[dict[str, Any]]:
-    """The request, while the inputs are hashed in a thread of its own.
+    hashes: Mapping[Path, str] | None,
+) -> Callable[[], dict[str, Any]]:
+    """What gives the request. The inputs are hashed in a thread of its own from now on; where
+    somebody else fills in `hashes`, when they are asked for.
 
     Raises:
         InputError: an input is not there, or is a damaged artifact: said before any work.
@@ -209,12 +220,12 @@ def _asked(
             "schema_version": SCHEMA_VERSION,
             "config": config.record(set(inputs)),
             "inputs": {
-                name: [_recorded(item).model_dump() for item in items]
+                name: [_recorded(item, hashes).model_dump() for item in items]
                 for name, items in known.items()
             },
         }
 
-    return Later(request)
+    return Later(request).result if hashes is None else cache(request)
 
 
 def _known(item: Path | InputRecord) -> Path | InputRecord:
@@ -224,8 +235,8 @@ def _known(item: Path | InputRecord) -> Path | InputRecord:
     return input_record(item)
 
 
-def _recorded(item: Path | InputRecord) -> InputRecord:
-    return item if isinstance(item, InputRecord) else input_record(item)
+def _recorded(item: Path | InputRecord, hashes: Mapping[Path, str] | None) -> InputRecord:
+    return item if isinstance(item, InputRecord) else input_record(item, hashes)
 
 
 @contextmanager
@@ -237,6 +248,7 @@ def building(
     force: bool = False,
     resumable: bool = False,
     scratch: Collection[str] = (),
+    hashes_inputs: bool = False,
 ) -> Iterator[Build]:
     """Make the artifact `config.out`, whole or not at all.
 
@@ -244,7 +256,8 @@ def building(
     files and folders, or to records of what is no file (a dataset on a hub). What a failed or
     killed block left is kept where the stage is `resumable` and wrote something, and removed
     otherwise. `scratch` names files and folders of the block that are removed once the artifact is
-    whole: checkpoints.
+    whole: checkpoints. With `hashes_inputs` the block reads its large inputs whole and leaves their
+    SHA-256 in `build.input_hashes`, so that they are read once; the others are hashed at the end.
 
     Raises:
         ArtifactError: `out` is in use, is no artifact, or was made from other inputs; or what was
@@ -252,11 +265,12 @@ def building(
         DiskFullError: the disk ran full.
     """
     out = config.out
-    request = _asked(kind, config, inputs)
+    read: dict[Path, str] = {}
+    request = _asked(kind, config, inputs, read if hashes_inputs else None)
     partial = out.with_name(f".{out.name}.partial")
     with _locked(out), disk_full_explained(out):
-        build = Build(partial, out, request.result, config.seed, scratch)
-        build.done = None if force else _already_made(out, request.result)
+        build = Build(partial, out, request, config.seed, scratch, input_hashes=read)
+        build.done = None if force else _already_made(out, request)
         if build.done:
             _sweep(out, scratch)  # of a run that was killed when it already had its name
             say(f"{out}: complete, nothing to do")
@@ -264,7 +278,7 @@ def building(
             return
         _refuse_foreign(out)
         if resumable:
-            build.resumed = _go_on(partial, request.result(), force=force)
+            build.resumed = _go_on(partial, request(), force=force)
         else:
             _start_anew(partial)
         try:

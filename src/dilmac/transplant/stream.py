@@ -11,14 +11,15 @@ import json
 import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 
-from dilmac.core import HashedFile, InputError, write_json
+from dilmac.core import HashedFile, InputError, Later, sha256_of, write_json
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -192,17 +193,24 @@ def _stored(shard: Path, base: int, entry: Mapping[str, Any]) -> Stored:
 # ---- writing
 
 
+@dataclass(frozen=True)
+class Hashes:
+    """The hex SHA-256 of shards that were gone through: nobody has to read them again for that."""
+
+    written: dict[str, str] = field(default_factory=dict)  # by their names
+    read: dict[Path, str] = field(default_factory=dict)
+
+
 def write_checkpoint(
     source: Checkpoint, folder: Path, tables: Mapping[str, Table], dropped: set[str], *, link: bool
-) -> dict[str, str]:
+) -> Hashes:
     """Write the weights into `folder`: `tables` take the place of tensors of their names.
 
     A table of a new name goes into the shard of the first one. A shard without any of them is
-    copied whole, or with `link` hard-linked where the file system can. The hex SHA-256 of every
-    file that was written, by its name: nobody has to read it again for that.
+    copied whole, or with `link` hard-linked where the file system can.
     """
     first = next(iter(tables))
-    hashes: dict[str, str] = {}
+    hashes = Hashes()
     weight_map: dict[str, str] = {}
     total = 0
     for shard in source.shards:
@@ -211,14 +219,13 @@ def write_checkpoint(
         if first in names:
             kept += [name for name in tables if name not in source.tensors]
         target = folder / (shard.name if source.is_indexed else SINGLE)
-        is_whole = kept == names and not any(name in tables for name in names)
-        if not (is_whole and link and _linked(shard, target)):
-            with shard.open("rb") as old, HashedFile(target) as new:
-                if is_whole:
-                    _copy_bytes(old, new, 0, shard.stat().st_size)
-                else:
-                    _write_shard(source, old, new, kept, tables)
-                hashes[target.name] = new.sha256
+        if kept != names or any(name in tables for name in names):
+            hashes.read[shard], hashes.written[target.name] = _change(
+                partial(_write_shard, source, names=kept, tables=tables), shard, target
+            )
+        else:
+            same = _linked(shard, target) if link else None
+            hashes.read[shard] = hashes.written[target.name] = same or _copied(shard, target)
         weight_map |= dict.fromkeys(kept, shard.name)
         total += sum(_num_bytes(source, tables, name) for name in kept)
     if source.is_indexed:
@@ -227,13 +234,33 @@ def write_checkpoint(
     return hashes
 
 
-def _linked(shard: Path, target: Path) -> bool:
-    """Hard-link a shard; whether that could be done."""
+def _linked(shard: Path, target: Path) -> str | None:
+    """Hard-link a shard: its SHA-256, or None where that cannot be done."""
     try:
         os.link(shard.resolve(), target)
     except OSError:  # another file system
-        return False
-    return True
+        return None
+    return sha256_of(target)
+
+
+def _copied(shard: Path, target: Path) -> str:
+    """Copy a shard; the SHA-256 of both."""
+    with shard.open("rb") as old, HashedFile(target) as new:
+        _copy_bytes(old, new, 0, shard.stat().st_size)
+        return new.sha256
+
+
+def _change(
+    write: Callable[[BinaryIO, HashedFile], None], shard: Path, target: Path
+) -> tuple[str, str]:
+    """Write a shard anew; the SHA-256 of the old one and of the new one.
+
+    The old one is hashed beside the writing, while its pages are in memory.
+    """
+    before = Later(partial(sha256_of, shard))
+    with shard.open("rb") as old, HashedFile(target) as new:
+        write(old, new)
+        return before.result(), new.sha256
 
 
 def _num_bytes(source: Checkpoint, tables: Mapping[str, Table], name: str) -> int:

@@ -20,7 +20,9 @@ def new_rows(plan: Plan, made: Rows, table: torch.Tensor, role: Role) -> Iterato
     expected others are far above that. A control token that the old vocabulary has nothing like
     gets the mean of all rows (Hewitt 2021), which changes the others' probabilities least.
     """
-    mean = statistics(table)[0].to(table.dtype)
+    mean = torch.zeros(table.shape[1], dtype=table.dtype)
+    if Origin.FRESH in plan.origins:
+        mean = statistics(table)[0].to(table.dtype)
     place_of = {row: place for place, row in enumerate(plan.rows_of(Origin.COMPOSED))}
     for start in range(0, plan.num_rows, CHUNK_ROWS):
         rows = range(start, min(start + CHUNK_ROWS, plan.num_rows))

@@ -27,7 +27,7 @@ from dilmac.transplant.plan import Origin, id_map, make_plan
 from dilmac.transplant.registry import Registered, Role, Wanted, method_named
 from dilmac.transplant.report import REPORT, write_report
 from dilmac.transplant.sources import Source, open_source, tokenizer_folder
-from dilmac.transplant.stream import Table, open_checkpoint, write_checkpoint
+from dilmac.transplant.stream import Hashes, Table, open_checkpoint, write_checkpoint
 from dilmac.transplant.tables import is_silent, new_rows
 
 if TYPE_CHECKING:
@@ -51,13 +51,15 @@ def transplant(config: TransplantConfig, *, force: bool = False) -> Artifact:
     inputs = {"model": [folder], "tokenizer": [tokenizer]} | text_inputs(config)
     inputs |= {name: [path] for name in ("corpus", "donor") if (path := getattr(config, name))}
     texts = measured_texts(config)
-    with building("model", config, inputs, force=force) as build:
+    with building("model", config, inputs, force=force, hashes_inputs=True) as build:
         if build.done:
             return build.done
         graft = Graft(source, tokenizer_with_controls(source, tokenizer, build.path), config)
         probed = _probed(graft, config, build.path, texts) if config.init == AUTO else None
         method = method_named(probed.best if probed else config.init)
-        figures, build.hashes = graft.write(method, build.path)
+        figures, hashes = graft.write(method, build.path)
+        build.hashes |= hashes.written
+        build.input_hashes |= hashes.read
         figures |= {"probe": probed.curves} if probed else {}
         figures |= measure_change(texts, folder, build.path, probed.bits if probed else None)
         figures |= {"choices": choices(graft, texts)}
@@ -104,8 +106,8 @@ class Graft:
         head = layout.head or layout.spare_head or "lm_head.weight"
         return {layout.embedding: "input", head: "output"}
 
-    def write(self, method: Registered, folder: Path) -> tuple[Figures, dict[str, str]]:
-        """Write the whole model folder by one method; its figures, and its shards' SHA-256."""
+    def write(self, method: Registered, folder: Path) -> tuple[Figures, Hashes]:
+        """Write the whole model folder by one method; its figures, and the shards' SHA-256."""
         wanted = replace(self._wanted, notes={}, cache={})
         say(f"transplant: {self.plan.num_rows:,} rows, {len(wanted.rows):,} made by {method.name}")
         checkpoint, layout = self.source.checkpoint, self.source.layout
