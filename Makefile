@@ -35,7 +35,8 @@ test: $(STAMP) lint ## lint and every quick test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'not slow and not gpu'
 
 test-slow: $(STAMP) ## what takes longer than a few seconds
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'slow and not gpu'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'slow and not gpu and not whole_machine'
+	$(BIN)/python -m pytest -m 'slow and not gpu and whole_machine'
 
 bench: $(STAMP) ## every claim against its named peer; results belong in benchmarks/RESULTS.md
 	@for script in $(wildcard benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done

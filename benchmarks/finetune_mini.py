@@ -1,12 +1,12 @@
-"""Claim: LoRA teaches dilmac-mini to answer on one core in 15 minutes, and it stops by itself.
+"""Claim: LoRA teaches dilmac-mini to answer on a CPU in 15 minutes, and it stops by itself.
 
-    taskset -c 1 python benchmarks/finetune_mini.py --data instruct-tr.jsonl.zst --work build/ft
+    python benchmarks/finetune_mini.py --data instruct-tr.jsonl.zst --work build/ft
 
 The data is split by the hash of the id, as `dilmac finetune` does: 10 % test, 10 % validation.
-Before and after, the model answers, greedily or at `--temperature`, up to `--max-new-tokens`: ten
-prompts of the test part, the sources in turn, word for word into the result; a hundred of the
-test part as they come; and a hundred whose reference is at least `--long` tokens, because the
-median length of an answer says something only where the reference is longer than a name. An
+Before and after, the model answers, at each `--temperature`, up to `--max-new-tokens`: ten prompts
+of the test part, the sources in turn, word for word into the result; a hundred with the sources in
+turn; a hundred as they come, nearly all of which ask for a name or a short sentence; and a hundred
+whose reference is at least `--long` tokens. An
 answer stops by itself where it ends with the model's own end token before the limit. It loops
 where a piece of at least four tokens stands three times in a row.
 
@@ -23,6 +23,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -54,20 +55,16 @@ def loops(ids: Sequence[int]) -> bool:
 
 
 class Answerer:
-    """A model folder that answers: greedily, or at chat's own settings."""
+    """A model folder that answers: greedily (temperature 0), or as chat draws."""
 
-    def __init__(self, folder: Path, max_new_tokens: int, temperature: float):
+    def __init__(self, folder: Path, max_new_tokens: int):
         self.tokenizer = Tokenizer(folder)
         self.model: Any = load_model(folder).eval()
         self.model.config.use_cache = True
         self.max_new_tokens = max_new_tokens
-        self.sampling: dict[str, Any] = {"do_sample": False}
-        if temperature:
-            chat = {"temperature": temperature, "top_k": 40, "top_p": 0.95}
-            self.sampling = {"do_sample": True, **chat}
         self.context = int(self.model.config.max_position_embeddings)
 
-    def answers(self, prompts: Sequence[str]) -> list[tuple[list[int], bool]]:
+    def answers(self, prompts: Sequence[str], temperature: float) -> list[tuple[list[int], bool]]:
         """Ids of each answer without its end, and whether it ended by itself; `BATCH` at a time."""
         asked = [
             encode_chat(self.tokenizer, [Message("user", prompt)], open_answer=True).ids
@@ -78,22 +75,25 @@ class Answerer:
         torch.manual_seed(42)
         for start in range(0, len(order), BATCH):
             places = order[start : start + BATCH]
-            found = self._batch([asked[place] for place in places])
+            found = self._batch([asked[place] for place in places], temperature)
             made |= dict(zip(places, found, strict=True))
         return [made[place] for place in range(len(asked))]
 
-    def _batch(self, asked: list[list[int]]) -> list[tuple[list[int], bool]]:
+    def _batch(self, asked: list[list[int]], temperature: float) -> list[tuple[list[int], bool]]:
         """Padded on the left, which the mask hides."""
         longest = max(map(len, asked))
         pad = self.model.config.pad_token_id
         ids = torch.tensor([[pad] * (longest - len(one)) + one for one in asked])
         mask = torch.tensor([[0] * (longest - len(one)) + [1] * len(one) for one in asked])
+        sampling: dict[str, Any] = {"do_sample": False}
+        if temperature:
+            sampling = {"do_sample": True, "temperature": temperature, "top_k": 40, "top_p": 0.95}
         with torch.inference_mode():
             made = self.model.generate(
                 ids,
                 attention_mask=mask,
                 max_new_tokens=min(self.max_new_tokens, self.context - longest),
-                **self.sampling,
+                **sampling,
                 use_cache=True,
             )[:, longest:].tolist()
         stops = set(self.model.generation_config.eos_token_id)
@@ -103,8 +103,8 @@ class Answerer:
             answers.append((row if end is None else row[:end], end is not None))
         return answers
 
-    def figures(self, examples: Sequence[Conversation]) -> dict[str, Any]:
-        answers = self.answers([example.messages[0].content for example in examples])
+    def figures(self, examples: Sequence[Conversation], temperature: float) -> dict[str, Any]:
+        answers = self.answers([example.messages[0].content for example in examples], temperature)
         references = [len(self.tokenizer.encode(e.messages[1].content)) for e in examples]
         lengths = [len(ids) for ids, _ in answers]
         return {
@@ -120,7 +120,7 @@ class Answerer:
 def chosen_prompts(
     folder: Path, data: list[Path], long: int, max_prompt: int
 ) -> dict[str, list[Conversation]]:
-    """Of the test part: ten to read, a hundred as they come, a hundred with long references."""
+    """Of the test part: ten to read, and the three hundreds."""
     split = split_examples(read_data(data, Conversation).examples, **SPLIT)
     tokenizer = Tokenizer(folder)
     fitting = [
@@ -134,8 +134,11 @@ def chosen_prompts(
         kind = KIND.match(example.key)
         by_kind.setdefault(kind.group() if kind else "", []).append(example)
     in_turn = [example for row in zip(*by_kind.values(), strict=False) for example in row]
-    ten = in_turn[:10]
-    return {"ten": ten, "as they come": fitting[:100], "long references": long_ones[:100]}
+    return {
+        "sources in turn": in_turn[:100],
+        "as they come": fitting[:100],
+        "long references": long_ones[:100],
+    }
 
 
 def train(model: str, data: list[Path], out: Path, flags: list[str]) -> tuple[float, float]:
@@ -151,31 +154,36 @@ def train(model: str, data: list[Path], out: Path, flags: list[str]) -> tuple[fl
 
 def main() -> None:
     chosen, flags = parse()
-    torch.set_num_threads(1)
     data = data_files(chosen.data)
     print(heading("python benchmarks/finetune_mini.py … -- " + " ".join(flags)))
     wall, processor = train(chosen.model, data, chosen.work / "chat", flags)
     base = model_folder(chosen.model)
     prompts = chosen_prompts(base, data, chosen.long, chosen.max_prompt)
     before, after = (
-        Answerer(folder, chosen.max_new_tokens, chosen.temperature)
-        for folder in (base, chosen.work / "chat")
+        Answerer(folder, chosen.max_new_tokens) for folder in (base, chosen.work / "chat")
     )
     rows = []
     measured: dict[str, Any] = {}
-    for name in ("as they come", "long references"):
-        for side, answerer in (("before", before), ("after", after)):
-            figures = answerer.figures(prompts[name])
-            measured[f"{name}, {side}"] = figures
-            rows.append((name, side, *(f"{value:g}" for value in figures.values())))
-    print_table(("prompts of the test part", "", *figures), rows)
-    questions = [example.messages[0].content for example in prompts["ten"]]
-    said = {"before": before.answers(questions), "after": after.answers(questions)}
-    for place, example in enumerate(prompts["ten"]):
+    sides = {"before": before, "after": after}
+    for temperature, name, side in product(chosen.temperature, prompts, sides):
+        figures = sides[side].figures(prompts[name], temperature)
+        measured[f"{name}, {side}, {temperature}"] = figures
+        rows.append((name, side, temperature, *(f"{value:g}" for value in figures.values())))
+    print_table(("prompts of the test part", "", "temperature", *figures), rows)
+    ten = prompts["sources in turn"][:10]
+    questions = [example.messages[0].content for example in ten]
+    said = {
+        (side, temperature): sides[side].answers(questions, temperature)
+        for side, temperature in product(sides, chosen.temperature)
+    }
+    for place, example in enumerate(ten):
         print(f"\n### {questions[place]}\n")
-        for side, answerer in (("before", before), ("after", after)):
-            ids, ended = said[side][place]
-            print(f"- {side}{'' if ended else ' (cut off)'}: {answerer.tokenizer.decode(ids)!r}")
+        for (side, temperature), answers in said.items():
+            ids, ended = answers[place]
+            print(
+                f"- {side}, at {temperature}{'' if ended else ' (cut off)'}: "
+                f"{after.tokenizer.decode(ids)!r}"
+            )
         print(f"- reference: {example.messages[1].content!r}")
     artifact = open_artifact(chosen.work / "chat")
     print_json(
@@ -201,7 +209,9 @@ def parse() -> tuple[argparse.Namespace, list[str]]:
         "--max-prompt", type=int, default=256, help="prompts that are asked [tokens]"
     )
     parser.add_argument("--max-new-tokens", type=int, default=200)
-    parser.add_argument("--temperature", type=float, default=0.0, help="0.7 is what chat takes")
+    parser.add_argument(
+        "--temperature", type=float, nargs="+", default=[0.0, 0.7], help="0: greedy; 0.7: as chat"
+    )
     return parser.parse_args(own.split()), flags.split()
 
 
