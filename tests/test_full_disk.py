@@ -24,7 +24,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("verb", ["corpus", "tokenizer", "pretrain", "finetune", "export"])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "corpus",
+        "tokenizer",
+        pytest.param("pretrain", marks=pytest.mark.slow),
+        pytest.param("finetune", marks=pytest.mark.slow),
+        "export",
+    ],
+)
 def test_a_full_disk_is_said_and_nothing_half_made_is_named(
     verb: str,
     small_disk: Path,

@@ -331,6 +331,7 @@ def test_best_weights_are_never_lost(
     assert [p.name for p in tmp_path.iterdir()] == ["best"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_last_checkpoint_and_the_run_goes_on_from_it(
     tales: Path, sample_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

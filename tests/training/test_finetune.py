@@ -115,6 +115,7 @@ def test_a_model_without_markers_is_refused(tiny_model: Path, tmp_path: Path) ->
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_killed_and_repeated_gives_the_bytes_of_an_undisturbed_run(
     tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -66,7 +66,9 @@ class LiveBytes(TorchDispatchMode):
 @pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable` is deprecated:FutureWarning")
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
-@pytest.mark.parametrize(("name", "rows"), [("tiny", 8), ("quick", 4)])
+@pytest.mark.parametrize(
+    ("name", "rows"), [("tiny", 8), pytest.param("quick", 4, marks=pytest.mark.slow)]
+)
 def test_estimate_is_within_a_sixth_of_what_two_steps_hold(
     name: str, rows: int, precision: str, checkpointing: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

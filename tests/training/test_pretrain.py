@@ -153,6 +153,7 @@ def even_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget.HoursBudget, "decide", even)
 
 
+@pytest.mark.slow
 def test_hours_become_steps_once_and_a_resumed_run_keeps_them(
     even_clock: None,
     tales: Path,
@@ -359,6 +360,7 @@ def test_a_run_that_diverges_is_told(
     assert len(warned) == 1 and "rising" in warned[0]["text"]
 
 
+@pytest.mark.slow
 def test_a_qwen3_is_trained_and_trained_further(
     tmp_path: Path, tales: Path, sample_tokenizer: Path
 ) -> None:

@@ -26,6 +26,7 @@ def tales(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return little_corpus(tmp_path_factory.mktemp("tales"))
 
 
+@pytest.mark.slow
 def test_hours_that_hold_no_more_than_the_trial_are_refused(
     tales: Path, sample_tokenizer: Path, tmp_path: Path
 ) -> None:
@@ -195,6 +196,7 @@ def test_no_text_is_encoded_before_the_settings_are_known_to_be_good(
         pretrain(small(tales, sample_tokenizer, tmp_path / "m").model_copy(update=settings))
 
 
+@pytest.mark.slow
 def test_a_fault_at_the_end_trains_no_step_again(
     tales: Path, sample_tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,7 @@ def compare(
         require_near(config.out, other.out, 3)
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_losses_of_one(
     sample_corpus: Path, sample_tokenizer: Path, tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ def qwen(tmp_path_factory: pytest.TempPathFactory, byte_level: Path) -> Path:
     return make_model(tmp_path_factory.mktemp("qwen") / "source", byte_level)
 
 
+@pytest.mark.slow
 def test_the_best_after_some_steps_is_taken(
     tmp_path: Path, qwen: Path, byte_level_extended: Path, sample_corpus: Path
 ) -> None:

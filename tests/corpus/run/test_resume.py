@@ -57,6 +57,7 @@ def test_the_number_of_workers_changes_nothing(
     assert parts.figures == one.figures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("others", [("--engine", "datatrove"), ("--workers", "1")])
 def test_another_engine_goes_on_where_one_was_killed(
     tmp_path: Path, others: tuple[str, str]
@@ -116,6 +117,7 @@ def test_results_come_in_the_order_of_the_tasks() -> None:
         assert list(workers.map(_double, range(5))) == [0, 2, 4, 6, 8]
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_told() -> None:
     from dilmac.core import DilmacError
 
