@@ -225,6 +225,23 @@ def test_new_tables_copy_bit_for_bit_and_keep_silent(wanted: Wanted, table: torc
     assert bool(torch.cat(list(new_rows(plan, made, table, "tied")))[wanted.rows[-1]].any())
 
 
+def test_rows_that_stay_in_a_run_are_handed_on_as_they_lie(
+    byte_level: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    side = open_side(byte_level)
+    plan = make_plan(side, side, len(side.rows) + 3)
+    table = torch.randn(len(side.rows), WIDTH).to(torch.bfloat16)
+
+    def nothing(table: torch.Tensor, start: int, stop: int) -> torch.Tensor:
+        raise AssertionError("no row is made")
+
+    whole = torch.cat(list(new_rows(plan, nothing, table, "input")))
+    monkeypatch.setattr("dilmac.transplant.tables.CHUNK_ROWS", 16)
+    chunks = list(new_rows(plan, nothing, table, "input"))
+    assert torch.equal(torch.cat(chunks), whole) and torch.equal(whole[:-3], table)
+    assert chunks[3].data_ptr() == table[48:].data_ptr()
+
+
 def test_a_method_of_ones_own(wanted: Wanted, table: torch.Tensor) -> None:
     @register("last", source="this test")
     def last(wanted: Wanted, role: Role) -> Rows:

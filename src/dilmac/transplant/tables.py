@@ -26,6 +26,9 @@ def new_rows(plan: Plan, made: Rows, table: torch.Tensor, role: Role) -> Iterato
     place_of = {row: place for place, row in enumerate(plan.rows_of(Origin.COMPOSED))}
     for start in range(0, plan.num_rows, CHUNK_ROWS):
         rows = range(start, min(start + CHUNK_ROWS, plan.num_rows))
+        if not any(is_silent(plan, row, role) for row in rows) and (run := _run_of(plan, rows)):
+            yield table[run.start : run.stop]  # no number of it need be touched
+            continue
         chunk = torch.zeros(len(rows), table.shape[1], dtype=table.dtype)
         copied = [row for row in rows if plan.origins[row] in (Origin.COPIED, Origin.ROLE)]
         chunk[_from(start, copied)] = table[[plan.parts[row][0] for row in copied]]
@@ -35,6 +38,15 @@ def new_rows(plan: Plan, made: Rows, table: torch.Tensor, role: Role) -> Iterato
             chunk[_from(start, composed)] = made(table, first, last + 1).to(table.dtype)
         chunk[_from(start, [row for row in rows if is_silent(plan, row, role)])] = 0
         yield chunk
+
+
+def _run_of(plan: Plan, rows: range) -> range | None:
+    """The old rows, where all of these are copied and stood in one run."""
+    if any(plan.origins[row] not in (Origin.COPIED, Origin.ROLE) for row in rows):
+        return None
+    first = plan.parts[rows[0]][0]
+    run = range(first, first + len(rows))
+    return run if [plan.parts[row][0] for row in rows] == list(run) else None
 
 
 def is_silent(plan: Plan, row: int, role: Role) -> bool:
