@@ -1,6 +1,7 @@
 """Arithmetic, compiling, and the scale of fp16."""
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,12 +9,14 @@ import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import TrainingArguments
 
 from dilmac.core import ConfigError
 from dilmac.training import PretrainConfig
 from dilmac.training.precision import (
     WORTH_COMPILING_FLOPS,
     LossScale,
+    on_one_device,
     resolve_compile,
     resolve_precision,
     training_device,
@@ -124,3 +127,10 @@ def test_scale_follows_torchs_and_goes_on_from_its_state(
         quiet %= growth_steps
         theirs = max(theirs, 1.0)
         assert ours.value == theirs
+
+
+def test_several_gpus_do_not_multiply_the_batch(tmp_path: Path) -> None:
+    arguments = TrainingArguments(output_dir=str(tmp_path), per_device_train_batch_size=4)
+    arguments._n_gpu = 3  # as it is where three are seen
+    assert arguments.train_batch_size == 12
+    assert on_one_device(arguments).train_batch_size == 4

@@ -20,6 +20,7 @@ from dilmac.training import (
     Lengths,
     example_lengths,
     finetuning_bytes,
+    longest_example,
     num_adapter_parameters,
 )
 
@@ -99,7 +100,7 @@ def estimate_finetune(stage: Stage, config: FinetuneConfig, known: Known, ask: A
 def _plan(config: FinetuneConfig, model: Model, ask: Ask) -> Plan:
     if model.vocabulary.folder is None:
         raise AssertionError("there is a tokenizer")
-    max_length = config.max_length or model.shape.context
+    max_length = longest_example(config, model.shape.context)
     lengths = example_lengths(config, Tokenizer(model.vocabulary.folder), max_length)
     if not lengths.train:
         raise UnknownError(f"no example fits into {max_length} tokens")

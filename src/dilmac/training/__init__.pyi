@@ -30,6 +30,7 @@ from .finetuning_memory import finetuning_bytes as finetuning_bytes
 from .finetuning_memory import num_adapter_parameters as num_adapter_parameters
 from .folder_configs import ConvertConfig as ConvertConfig
 from .folder_configs import RescaleConfig as RescaleConfig
+from .instruct import longest_example as longest_example
 from .lengths import Lengths as Lengths
 from .lengths import example_lengths as example_lengths
 from .lengths import padded_tokens as padded_tokens

@@ -23,7 +23,14 @@ from dilmac.training.data.prepare import (
     prepare_data,
     write_rejects,
 )
-from dilmac.training.instruct import ROWS, EncodedData, encode_split, removed_at_end
+from dilmac.training.instruct import (
+    ROWS,
+    EncodedData,
+    encode_split,
+    longest_example,
+    removed_at_end,
+)
+from dilmac.training.memory import is_out_of_memory, tuning_out_of_memory
 from dilmac.training.peak import PeakMemory
 from dilmac.training.precision import DTYPES, resolve_precision, training_device
 from dilmac.training.tune.methods import adapter_settings
@@ -34,7 +41,7 @@ from dilmac.training.tune.quantized import load_quantized, quantization_cost, re
 from dilmac.training.tune.rows import first_new_row, made_rows, rows_in_the_head
 from dilmac.training.tune.save import save_tuned
 from dilmac.training.tune.trainer import CHECKPOINTS, Material, make_trainer, require_log
-from dilmac.training.tune.watch import best_of, newest_checkpoint
+from dilmac.training.tune.watch import best_of, close_progress, newest_checkpoint
 
 
 def finetune(config: FinetuneConfig, *, force: bool = False) -> Artifact:
@@ -114,7 +121,8 @@ def _encoded(
     """Both parts in ids; what is left out is named among the rejects."""
     context = int(base.config.max_position_embeddings)
     if config.objective == "dpo":
-        train, validation = encode_pairs(data.split, tokenizer, config.max_length or context)
+        longest = longest_example(config, context)
+        train, validation = encode_pairs(data.split, tokenizer, longest)
     else:
         if config.packing:
             require_packable(base.config)
@@ -167,7 +175,7 @@ def _train(
     )
     with rows_in_the_head(trainer.model):
         before = _measured(trainer, material)
-        timings = _to_the_end(trainer, build.path / CHECKPOINTS)
+        timings = _to_the_end(trainer, config, build.path / CHECKPOINTS)
         after = _measured(trainer, material)
         best = best_of(trainer)
         is_kept = best.loss is not None and config.final_weights == "best"
@@ -184,12 +192,23 @@ def _train(
     return model, figures, timings
 
 
-def _to_the_end(trainer: Any, checkpoints: Path) -> dict[str, float]:
-    """Train from the newest checkpoint on; what it took."""
+def _to_the_end(trainer: Any, config: FinetuneConfig, checkpoints: Path) -> dict[str, float]:
+    """Train from the newest checkpoint on; what it took.
+
+    Raises:
+        DilmacError: memory ran out.
+    """
     trainer.add_callback(peak := PeakMemory())
     checkpoint = newest_checkpoint(checkpoints)
     started = time.monotonic()
-    trainer.train(resume_from_checkpoint=checkpoint)
+    try:
+        trainer.train(resume_from_checkpoint=checkpoint)
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise tuning_out_of_memory(error, config) from error
+        raise
+    finally:
+        close_progress(trainer)
     seconds = round(time.monotonic() - started, 1)
     timings = {"train_seconds": seconds, "peak_memory_bytes": peak.num_bytes}
     if checkpoint:  # then the seconds are those of the last part alone

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from dilmac.core import InputError, say
+from dilmac.core import ConfigError, InputError, say
 from dilmac.tokenizer import Tokenizer
 from dilmac.training.config import FinetuneConfig
 from dilmac.training.data.encode import encode_example
@@ -103,6 +103,21 @@ def encode_to_disk(
     return EncodedData(rows, num_examples, too_long)
 
 
+def longest_example(config: FinetuneConfig, context: int) -> int:
+    """Tokens of the longest example that is taken; `context` is the model's [tokens].
+
+    Raises:
+        ConfigError: --max-length is longer than the model's context.
+    """
+    if config.max_length and config.max_length > context:
+        raise ConfigError(
+            f"{config.max_length:,} tokens, the model reads {context:,}",
+            where="--max-length",
+            mend=f"give {context} at most, or leave it out",
+        )
+    return config.max_length or context
+
+
 def encode_split(
     split: Split[Conversation],
     tokenizer: Tokenizer,
@@ -116,8 +131,9 @@ def encode_split(
 
     Raises:
         InputError: no example to train on fits.
+        ConfigError: see `longest_example`.
     """
-    max_length = config.max_length or context
+    max_length = longest_example(config, context)
     pack_to = (config.max_length or min(context, PACKED_TOKENS)) if config.packing else None
     path = folder / "train.arrow"
     train = encode_to_disk(split.train, tokenizer, max_length, path, pack_to=pack_to)

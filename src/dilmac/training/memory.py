@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from dilmac.core import DilmacError
 from dilmac.models import BYTES_PER_GIB, Estimate, Preset, training_bytes
+
+if TYPE_CHECKING:
+    from dilmac.training.config import FinetuneConfig
 
 USABLE_SHARE = 0.9  # of a device's memory: the rest is the runtime's, and lost between blocks
 CPU_WORDS = ("can't allocate memory", "not enough memory", "out of memory")
@@ -94,6 +97,26 @@ def out_of_memory_error(
         f"logits){has}",
         where="--micro-batch-tokens",
         mend=_advice(need, tokens, checkpointing, capacity),
+    )
+
+
+def tuning_out_of_memory(error: BaseException, config: FinetuneConfig) -> DilmacError:
+    """What to lower in a fine-tuning whose memory ran out, the mildest change first."""
+    micro = config.micro_batch_size or config.batch_size
+    changes = []
+    if micro > 1:
+        changes.append(f"--micro-batch-size {micro // 2} (now {micro}; the result is the same)")
+    if not config.gradient_checkpointing:
+        changes.append("--gradient-checkpointing (slower; the result is the same)")
+    changes.append("a smaller --max-length")
+    if config.method != "qlora":
+        smaller = "qlora" if config.method in ("lora", "dora", "ia3") else "lora"
+        changes.append(f"--method {smaller}")
+    said = (str(error) or type(error).__name__).splitlines()[0]
+    return DilmacError(
+        f"out of memory with {micro} examples in memory at once ({said})",
+        where="--micro-batch-size",
+        mend=", or ".join(changes) + "; `dilmac estimate finetune …` says what a setting needs",
     )
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
 from dilmac.core import ConfigError, say
 
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
+
+Arguments = TypeVar("Arguments", bound="TrainingArguments")
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
@@ -18,6 +23,14 @@ def training_device(local_rank: int = 0) -> torch.device:
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+def on_one_device(arguments: Arguments) -> Arguments:
+    """Trainer's arguments without `nn.DataParallel`, which it takes wherever it sees several GPUs:
+    it would multiply --batch-size by their number. Several are used through torchrun.
+    """
+    arguments._n_gpu = min(1, arguments.n_gpu)  # transformers gives no other way
+    return arguments
 
 
 def resolve_precision(asked: str, device: torch.device) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import torch
 
-from dilmac.core import ConfigError, MissingDependencyError, read_events
+from dilmac.core import ConfigError, DilmacError, MissingDependencyError, read_events
 from dilmac.models import load_model
 from dilmac.tokenizer import Tokenizer
+from dilmac.training import FinetuneConfig
 from dilmac.training.data.read import read_instructions
+from dilmac.training.memory import tuning_out_of_memory
 from dilmac.training.tune.metric import import_metric, measure_metric
 from tunings import tune
 
@@ -110,6 +114,52 @@ def test_a_metric_of_ones_own(
     for wrong in ("olcum_dilmac", "olcum_dilmac:yok", *others):
         with pytest.raises(ConfigError, match="--metric"):
             tune(tiny_model, few, tmp_path / "three", metric=wrong)
+
+
+def test_memory_that_runs_out_is_said_with_what_to_lower_and_the_progress_ends(
+    tiny_model: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[str] = []
+
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nMore of it.")
+
+    monkeypatch.setattr("trl.SFTTrainer.compute_loss", full)
+    monkeypatch.setattr("dilmac.core.Steps.__exit__", lambda *_: ended.append("progress"))
+    with pytest.raises(DilmacError, match="Tried to allocate 2 GiB") as caught:
+        tune(tiny_model, few, tmp_path / "out", validation_percent=0)
+    assert caught.value.where == "--micro-batch-size" and ended == ["progress"]
+    for flag in ("--micro-batch-size 4 (now 8", "--gradient-checkpointing", "--method qlora"):
+        assert flag in str(caught.value.mend)
+    smallest = FinetuneConfig(
+        model=tiny_model, data=("x",), out=tmp_path, method="qlora", batch_size=1
+    )
+    mend = str(tuning_out_of_memory(MemoryError(), smallest).mend)
+    assert "--micro-batch-size" not in mend and "--method" not in mend
+
+
+def test_other_faults_of_training_stay_what_they_are(
+    tiny_model: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(*_: object, **__: object) -> None:
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr("trl.SFTTrainer.compute_loss", wrong)
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        tune(tiny_model, few, tmp_path / "out", validation_percent=0)
+
+
+@pytest.mark.parametrize("objective", ["sft", "dpo"])
+def test_an_example_longer_than_the_model_reads_is_refused(
+    tiny_model: Path, few: Path, tmp_path: Path, objective: str
+) -> None:
+    pairs = tmp_path / "pairs.jsonl"
+    pair = {"prompt": "Kaç?", "chosen": "Üç.", "rejected": "Beş."}
+    pairs.write_text(json.dumps(pair) + "\n", encoding="utf-8")
+    data = few if objective == "sft" else pairs
+    with pytest.raises(ConfigError, match="4,096 tokens, the model reads") as caught:
+        tune(tiny_model, data, tmp_path / "out", max_length=4096, objective=objective)
+    assert caught.value.where == "--max-length"
 
 
 @pytest.mark.parametrize("settings", [{"eval_steps": 1}, {"metric": "math:fmod"}])

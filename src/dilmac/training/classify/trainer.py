@@ -16,7 +16,7 @@ from dilmac.evaluate import classification_figures, padded
 from dilmac.training.classify.config import ClassifyConfig
 from dilmac.training.classify.data import Row
 from dilmac.training.peak import PeakMemory
-from dilmac.training.precision import resolve_precision, training_device
+from dilmac.training.precision import on_one_device, resolve_precision, training_device
 from dilmac.training.tune.watch import Watcher
 
 BEST_BY = "f1_macro"
@@ -66,7 +66,7 @@ def _arguments(
     device = training_device()
     precision = resolve_precision(config.precision, device)
     steps = config.checkpoint_steps or -(-num_rows // config.batch_size)
-    return TrainingArguments(
+    arguments = TrainingArguments(
         # Absolute: checkpoints name the best one by it, and a run may go on from another folder.
         output_dir=str((folder / "checkpoints").absolute()),
         num_train_epochs=config.epochs,
@@ -98,6 +98,7 @@ def _arguments(
         remove_unused_columns=False,
         label_names=["labels"],
     )
+    return on_one_device(arguments)
 
 
 class _Collator:

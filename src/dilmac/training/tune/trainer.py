@@ -19,7 +19,7 @@ from dilmac.models import load_model
 from dilmac.tokenizer import Tokenizer
 from dilmac.training.collate import Collator, pad_id
 from dilmac.training.config import FinetuneConfig
-from dilmac.training.precision import resolve_precision, training_device
+from dilmac.training.precision import on_one_device, resolve_precision, training_device
 from dilmac.training.tune.watch import BestKeeper, Watcher
 
 CHECKPOINTS = "checkpoints"
@@ -81,12 +81,14 @@ def make_trainer(
 def _sft(
     base: Any, adapter: PeftConfig | None, config: FinetuneConfig, folder: Path, common: Any
 ) -> SFTTrainer:
-    arguments = SFTConfig(
-        **_arguments(config, folder),
-        packing=False,
-        # Of the bundled instructions a third of every random batch would be padding.
-        train_sampling_strategy="group_by_length",
-        dataset_kwargs={"skip_prepare_dataset": True},
+    arguments = on_one_device(
+        SFTConfig(
+            **_arguments(config, folder),
+            packing=False,
+            # Of the bundled instructions a third of every random batch would be padding.
+            train_sampling_strategy="group_by_length",
+            dataset_kwargs={"skip_prepare_dataset": True},
+        )
     )
     model = base if adapter is None else get_peft_model(base, adapter)
     collator = Collator(pad_id(Tokenizer(config.model)))
@@ -103,7 +105,7 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]
 def _dpo(
     base: Any, adapter: PeftConfig | None, config: FinetuneConfig, folder: Path, common: Any
 ) -> DPOTrainer:
-    arguments = DPOConfig(**_arguments(config, folder), beta=config.dpo_beta)
+    arguments = on_one_device(DPOConfig(**_arguments(config, folder), beta=config.dpo_beta))
     # The reference: with an adapter the base without it, else the model as it was.
     reference = load_model(config.model) if adapter is None else None
     return PairTrainer(

@@ -55,6 +55,10 @@ class Watcher(TrainerCallback):  # type: ignore[misc]
         (folder / WHOLE).touch()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the progress; also where training raised."""
         if self.steps:
             self.steps.__exit__(None, None, None)
             self.steps = None
@@ -117,6 +121,13 @@ def best_of(trainer: Any) -> BestKeeper:
     """The keeper of a trainer: on resuming, it makes a new one from the checkpoint."""
     callbacks = trainer.callback_handler.callbacks
     return next(callback for callback in callbacks if isinstance(callback, BestKeeper))
+
+
+def close_progress(trainer: Any) -> None:
+    """End the progress of a trainer that raised."""
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, Watcher):
+            callback.close()
 
 
 def newest_checkpoint(folder: Path) -> str | None:
