@@ -20,6 +20,7 @@ from dilmac.tokenizer import Tokenizer
 from dilmac.training.collate import Collator, pad_id
 from dilmac.training.config import FinetuneConfig
 from dilmac.training.precision import on_one_device, resolve_precision, training_device
+from dilmac.training.tune.answers_only import score_answers_only
 from dilmac.training.tune.watch import BestKeeper, Watcher
 
 CHECKPOINTS = "checkpoints"
@@ -90,6 +91,7 @@ def _sft(
             dataset_kwargs={"skip_prepare_dataset": True},
         )
     )
+    score_answers_only()
     model = base if adapter is None else get_peft_model(base, adapter)
     collator = Collator(pad_id(Tokenizer(config.model)))
     return SFTTrainer(model=model, args=arguments, data_collator=collator, **common)
