@@ -7,12 +7,8 @@ does nothing; with other inputs or settings it refuses and names `--force`.
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import json
-import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +18,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
 from dilmac.core.config import StageConfig
@@ -30,6 +25,7 @@ from dilmac.core.errors import ArtifactError, InputError, disk_full_explained
 from dilmac.core.files import remove_whole, write_json
 from dilmac.core.hashed import sha256_of
 from dilmac.core.later import Later
+from dilmac.core.locked import locked, make_folder
 from dilmac.core.machine import machine, versions
 from dilmac.core.progress import say
 from dilmac.core.records import MANIFEST, REQUEST, FileRecord, InputRecord, digest_of, record_files
@@ -268,7 +264,7 @@ def building(
     read: dict[Path, str] = {}
     request = _asked(kind, config, inputs, read if hashes_inputs else None)
     partial = out.with_name(f".{out.name}.partial")
-    with _locked(out), disk_full_explained(out):
+    with locked(out), disk_full_explained(out):
         build = Build(partial, out, request, config.seed, scratch, input_hashes=read)
         build.done = None if force else _already_made(out, request)
         if build.done:
@@ -290,37 +286,6 @@ def building(
             raise
         if build.done is None:
             raise AssertionError(f"{kind}: the block ended without build.finish()")
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    _make_folder(out.parent)
-    name = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:32]
-    owner = getattr(os, "getuid", lambda: 0)()
-    locks = Path(tempfile.gettempdir()) / f"dilmac-{owner}"  # lock files stay: one place for all
-    locks.mkdir(mode=0o700, exist_ok=True)
-    lock = FileLock(locks / f"{name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ArtifactError(
-            "another dilmac is writing it", where=out, mend="wait for it, or choose another --out"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise  # explained by `disk_full_explained`
-        raise ArtifactError(
-            f"cannot be made ({error.strerror or error})", where=folder, mend="choose another --out"
-        ) from error
 
 
 def _already_made(out: Path, asked: Callable[[], dict[str, Any]]) -> Artifact | None:
@@ -361,7 +326,7 @@ def _refuse_foreign(out: Path) -> None:
 
 def _start_anew(partial: Path) -> None:
     remove_whole(partial)
-    _make_folder(partial)
+    make_folder(partial)
 
 
 def _go_on(partial: Path, request: dict[str, Any], *, force: bool) -> bool:

@@ -92,6 +92,7 @@ def estimate_finetune(stage: Stage, config: FinetuneConfig, known: Known, ask: A
         found=found,
         in_memory=plan.in_memory,
         longest=plan.longest,
+        learned=plan.lengths.most_learned(plan.in_memory),
         precision=plan.precision,
     )
     _time(stage, config=config, plan=plan, ask=ask, found=found, flops=flops)
@@ -145,6 +146,7 @@ def _without_tokenizer(stage: Stage, config: FinetuneConfig, model: Model, ask: 
         found=None,
         in_memory=in_memory,
         longest=longest,
+        learned=in_memory * longest,
         precision=precision,
     )
 
@@ -158,6 +160,7 @@ def _memory(
     found: Calibration | None,
     in_memory: int,
     longest: int,
+    learned: int,
     precision: str,
 ) -> None:
     shape, rows = model.shape, model.rows
@@ -174,6 +177,8 @@ def _memory(
         packed=config.quantization,
         precision=precision,
         checkpointing=checkpointing,
+        learned_tokens=learned,
+        device=ask.target.kind,
     )
     base, base_from = base_process(ask.target, found)
     trained = _trained(config, model)
@@ -187,14 +192,18 @@ def _memory(
         "copies": "weights as they are multiplied",
         "activations": f"{in_memory} examples × {longest:,} tokens × {shape.num_layers} layers"
         + (", checkpointed" if checkpointing else ""),
-        "logits": f"a tile of {rows:,} rows, and the gradient of the head's table",
+        "logits": f"of {learned:,} tokens of answers, {rows:,} rows each, and the gradient of "
+        "the head's table",
     }
     stage.memory["process"] = Part(base, base_from)
     for name, amount in count.parts().items():
         if amount:
             stage.memory[name] = Part(amount, formulas[name])
-    if found:
-        stage.trial_peak = found.found.get("peak_bytes")
+    if found and (peak := found.found.get("peak_bytes")):
+        stage.trial_peak = peak
+        if peak > (counted := stage.peak_bytes or 0):
+            more = "more than was counted: what the trial's process held"
+            stage.memory["beyond"] = Part(peak - counted, more)
     _prove(stage, count, num_parameters(shape, rows), method=config.method)
     ask.warn(stage, _mends(config, in_memory, checkpointing))
 
@@ -209,7 +218,7 @@ def _prove(stage: Stage, count: Estimate, parameters: int, *, method: str) -> No
     before = stage.peak_bytes or 0
     if after <= before:
         return
-    for name in ("gradients", "copies", "activations", "logits"):
+    for name in ("gradients", "copies", "activations", "logits", "beyond"):
         stage.memory.pop(name, None)
     stage.memory["proof"] = Part(
         proof,

@@ -19,9 +19,9 @@ FP32 = 4
 # Bytes of a number. NF4: 4 bits, and for every 64 numbers one scale of 8 bits, whose own scales
 # are an fp32 for 256 of them (Dettmers et al. 2023, arXiv:2305.14314, double quantization).
 PACKED = {"nf4": 0.5 + 1 / 64 + FP32 / (64 * 256), "int8": 1.0}
-# Logits exist in tiles (trl 1.16, kernels/chunked_logprob.py).
+# Logits exist in tiles, of the tokens that are learned (trl 1.16, kernels/chunked_logprob.py).
 TILE_TOKENS, TILE_ROWS = 4096, 32_768
-LOGIT_COPIES = 4  # of a tile in fp32 while it is folded into sums, on a device without Triton
+LOGIT_COPIES = 7  # of a tile in fp32 in its backward pass, on a device without Triton
 
 
 def finetuning_bytes(
@@ -37,9 +37,12 @@ def finetuning_bytes(
     packed: str = "nf4",
     precision: str = "bf16",
     checkpointing: bool = False,
+    learned_tokens: int | None = None,
+    device: str = "cpu",
 ) -> Estimate:
     """Bytes at the peak of a step of `dilmac finetune` on `batch_tokens`, padding included.
 
+    Of these `learned_tokens` are of answers (None: all), so that the head reads them.
     `method` is full, lora, dora, ia3 or qlora, whose matrices are `packed` as nf4 or int8;
     `context` the longest example [tokens]. Of the tables' rows `new_rows` are trained (None: all)
     if `train_embeddings`.
@@ -62,7 +65,9 @@ def finetuning_bytes(
     kept += 0 if is_full else _kept_beside(shape, method, lora_rank, wide)
     if checkpointing:
         kept, again = wide * width * layers, kept // layers
-    tile = min(batch_tokens, TILE_TOKENS) * min(num_rows, TILE_ROWS) * (wide + FP32 * LOGIT_COPIES)
+    each = wide + (0 if device == "cuda" else FP32 * LOGIT_COPIES)
+    read = batch_tokens if learned_tokens is None else learned_tokens
+    tile = min(read, TILE_TOKENS) * min(num_rows, TILE_ROWS) * each
     head = num_rows * width
     logits = tile + (FP32 * head if rows else 0)  # the gradient of the head's table
     scratch = max(0, batch_tokens * (again + SCRATCH * width) - logits)
