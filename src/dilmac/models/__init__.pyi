@@ -2,6 +2,8 @@ from .card import OTHER_SOURCES as OTHER_SOURCES
 from .card import UNKNOWN as UNKNOWN
 from .card import CardFacts as CardFacts
 from .card import DataSource as DataSource
+from .card import base_license as base_license
+from .card import license_file as license_file
 from .card import write_card as write_card
 from .card import write_model_card as write_model_card
 from .catalogue.config import ListConfig as ListConfig
