@@ -8,6 +8,7 @@ from pathlib import Path
 
 import gguf
 import pytest
+from damage import flips
 from tiny_models import FEW, config_of, make_model
 
 from dilmac import cli
@@ -57,6 +58,16 @@ def test_a_flipped_byte_is_found(export: Path, model: Path, name: str) -> None:
     with pytest.raises(ParityError, match="other bytes than artifact") as found:
         verify_export(VerifyConfig(folder=export, model=model))
     assert name in str(found.value)
+
+
+def test_every_flipped_bit_of_a_tensor_is_told_by_its_hash(export: Path, model: Path) -> None:
+    file = export / "model-f32.gguf"
+    data = file.read_bytes()
+    start = int(gguf.GGUFReader(file).data_offset)
+    for _, new in flips(data[start:], len(data) - start, 20, seed=3):
+        file.write_bytes(data[:start] + new)
+        with pytest.raises(ParityError, match="other bytes than artifact"):
+            verify_export(VerifyConfig(folder=export, model=model))
 
 
 def test_a_file_that_is_cut_off_or_gone_is_found(export: Path, model: Path) -> None:
