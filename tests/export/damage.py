@@ -101,7 +101,7 @@ def _damaged_key(data: bytes, field: Any) -> Iterator[Damaged]:
     if field.types[0] in (gguf.GGUFValueType.STRING, gguf.GGUFValueType.ARRAY):
         place = kind + 4 + (4 if field.types[0] == gguf.GGUFValueType.ARRAY else 0)
         stated = struct.unpack_from("<Q", data, place)[0]
-        for lie in (*LIES[1:], stated + 1):
+        for lie in (*LIES[1:], stated + 1, 20 << 20):
             yield f"{lie} values for {stated} of {field.name}", put_u64(data, place, lie)
 
 

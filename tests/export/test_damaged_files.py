@@ -140,6 +140,57 @@ def test_flipped_bits_of_safetensors_are_refused_or_harmless(model: Path, tmp_pa
     assert seen["refused"] > 30 and seen["renamed"] > 3
 
 
+INT, FLOAT, TEXT = gguf.GGUFValueType.INT32, gguf.GGUFValueType.FLOAT32, gguf.GGUFValueType.STRING
+METADATA: dict[str, tuple[Any, gguf.GGUFValueType, gguf.GGUFValueType | None]] = {
+    "phi2.context_length": (64, gguf.GGUFValueType.UINT32, None),
+    "tokenizer.ggml.model": ("llama", TEXT, None),
+    "tokenizer.ggml.tokens": (["a", "<0x41>", "</s>"], gguf.GGUFValueType.ARRAY, TEXT),
+    "tokenizer.ggml.token_type": ([1, 6, 3], gguf.GGUFValueType.ARRAY, INT),
+    "tokenizer.ggml.scores": ([0.0, -1.0, 0.0], gguf.GGUFValueType.ARRAY, FLOAT),
+    "tokenizer.ggml.eos_token_id": (2, gguf.GGUFValueType.UINT32, None),
+    "dilmac.suppress_tokens": ([1], gguf.GGUFValueType.ARRAY, INT),
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kind", "fault"),
+    [
+        ("phi2.context_length", 64, None, None),
+        ("phi2.context_length", 0, None, "a context of zero"),
+        ("phi2.context_length", "64", TEXT, "no whole number"),
+        ("tokenizer.ggml.tokens", [1, 2, 3], INT, "no list of strings"),
+        ("tokenizer.ggml.tokens", ["a", "<0xZZ>", "</s>"], TEXT, "invalid literal"),
+        ("tokenizer.ggml.tokens", ["x", "<0x41>", "</s>"], TEXT, "no row for a, e or i"),
+        ("tokenizer.ggml.token_type", [1, 6], INT, "2 values in token_type for 3 tokens"),
+        ("tokenizer.ggml.token_type", [1, 6, 9], INT, "a token of type 9"),
+        ("tokenizer.ggml.scores", [0.0], FLOAT, "1 values in scores for 3 tokens"),
+        ("tokenizer.ggml.eos_token_id", 3, None, "eos_token_id is 3, there are 3 rows"),
+        ("dilmac.suppress_tokens", [3], INT, "are no rows"),
+    ],
+)
+def test_metadata_that_contradict_each_other_are_refused(
+    tmp_path: Path, key: str, value: Any, kind: gguf.GGUFValueType | None, fault: str | None
+) -> None:
+    """In a well-formed file, of an architecture whose tensors are not known here."""
+    writer = gguf.GGUFWriter(tmp_path / "model.gguf", "phi2")
+    for name, (usual, usual_kind, usual_of) in METADATA.items():
+        is_array = usual_kind == gguf.GGUFValueType.ARRAY
+        if name != key:
+            writer.add_key_value(name, usual, usual_kind, usual_of)
+        else:
+            writer.add_key_value(
+                name, value, usual_kind if is_array else kind or usual_kind, kind or usual_of
+            )
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    if fault is None:
+        assert read_header(tmp_path / "model.gguf").control == {"</s>": 2}
+        return
+    with pytest.raises(InputError, match=fault):
+        read_header(tmp_path / "model.gguf")
+
+
 def test_an_index_that_lies_is_refused(model: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(model, tmp_path / "model"))
     index = folder / "model.safetensors.index.json"

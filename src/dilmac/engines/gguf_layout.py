@@ -43,6 +43,11 @@ MAX_NAME = 65535  # bytes of a key, by the format
 MAX_TENSOR_NAME = 64
 MAX_DIMENSIONS = 4
 MAX_ALIGNMENT = 1 << 16
+# Beyond these no file is sound, but a large one has room for the lie, and the time and memory of
+# reading it would be without bound. Qwen3's has 151,387 merges.
+MAX_KEYS, MAX_TENSORS = 1 << 16, 1 << 20
+MAX_VALUES = 1 << 24  # of one array
+MAX_STRING = 16 << 20  # bytes
 
 
 class LayoutError(ValueError):
@@ -135,7 +140,9 @@ class _Reader:
         if version not in VERSIONS:
             raise LayoutError(f"version {version}, known are 2 and 3 (little-endian)")
         num_tensors, num_keys = self.number("<Q"), self.number("<Q")
-        if num_tensors * MIN_TENSOR + num_keys * MIN_KEY > self.size - self.at:
+        needed = num_tensors * MIN_TENSOR + num_keys * MIN_KEY
+        is_fit = num_keys <= MAX_KEYS and num_tensors <= MAX_TENSORS
+        if not is_fit or needed > self.size - self.at:
             raise LayoutError(
                 f"{num_tensors:,} tensors and {num_keys:,} keys in {self.size:,} bytes"
             )
@@ -196,6 +203,8 @@ class _Reader:
     def array(self, name: str) -> Array:
         kind, length = self.number("<I"), self.number("<Q")
         start = self.at
+        if length > MAX_VALUES:
+            raise LayoutError(f"{length:,} values in {name}")
         if kind == STRING:
             self.require(length * 8, f"{name}, {length:,} strings")
             for _ in range(length):
@@ -215,6 +224,8 @@ class _Reader:
 
     def text(self, what: str) -> str:
         length = self.number("<Q")
+        if length > MAX_STRING:
+            raise LayoutError(f"{length:,} bytes in {what}")
         start = self.at
         self.skip(length, what)
         try:

@@ -7,7 +7,7 @@ from typing import Any
 
 import gguf
 
-from dilmac.engines.gguf_layout import Array, Layout, LayoutError
+from dilmac.engines.gguf_layout import STRING, Array, Layout, LayoutError
 
 # Those that dilmaç writes; of others only the layout is known here.
 ARCHITECTURES = {
@@ -35,6 +35,8 @@ def require_sound_model(layout: Layout) -> None:
     """
     num_rows = _require_rows(layout)
     architecture = str(layout.values.get("general.architecture"))
+    if _number(layout.values, f"{architecture}.context_length") < 1:
+        raise LayoutError("a context of zero")
     if architecture not in ARCHITECTURES or layout.values.get("split.count", 1) not in (0, 1):
         return
     shapes = {tensor.name: tensor.shape for tensor in layout.tensors}
@@ -52,7 +54,9 @@ def require_sound_model(layout: Layout) -> None:
 def _require_rows(layout: Layout) -> int:
     values = layout.values
     tokens = values.get("tokenizer.ggml.tokens")
-    num_rows = tokens.length if isinstance(tokens, Array) else 0
+    if not isinstance(tokens, Array) or tokens.kind != STRING:
+        raise LayoutError("its tokens are no list of strings")
+    num_rows = tokens.length
     for key in ROW_ARRAYS:
         array = values.get(f"tokenizer.ggml.{key}")
         if isinstance(array, Array) and array.length != num_rows:
@@ -107,8 +111,8 @@ def _known_shapes(
     kv_heads = number("attention.head_count_kv", heads)
     of_key = number("attention.key_length", width // heads)
     of_value = number("attention.value_length", width // heads)
-    if min(number("context_length"), width, kv_heads, of_key, of_value) < 1:
-        raise LayoutError("a context, a width or heads of zero")
+    if min(width, kv_heads, of_key, of_value) < 1:
+        raise LayoutError("a width or heads of zero")
     shapes = {
         "token_embd.weight": (width, num_rows),
         "output.weight": (width, num_rows),
