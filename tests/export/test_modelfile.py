@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dilmac.core import InputError
@@ -17,6 +17,7 @@ texts = st.lists(
 ).map("".join)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(system=texts, license_text=texts)
 def test_any_text_reads_back_or_is_refused(system: str, license_text: str) -> None:
     wanted = [FROM, Instruction("SYSTEM", system), Instruction("LICENSE", license_text)]
