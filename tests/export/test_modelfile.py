@@ -17,7 +17,7 @@ texts = st.lists(
 ).map("".join)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(system=texts, license_text=texts)
 def test_any_text_reads_back_or_is_refused(system: str, license_text: str) -> None:
     wanted = [FROM, Instruction("SYSTEM", system), Instruction("LICENSE", license_text)]
@@ -91,6 +91,7 @@ def test_what_is_not_of_the_grammar_is_refused(text: str, fault: str) -> None:
         read_modelfile(text)
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from('FROMfrom x"\n#PARAMETERstop{}é'), max_size=60))
 def test_no_text_makes_the_reader_stumble(text: str) -> None:
     try:
