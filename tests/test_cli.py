@@ -28,6 +28,8 @@ VERBS = [
     ["compare"],
     ["evaluate"],
     ["export", "gguf"],
+    ["export", "ollama"],
+    ["export", "verify"],
     ["chat"],
     ["run"],
     ["estimate"],

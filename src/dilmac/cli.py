@@ -19,12 +19,12 @@ from dilmac.cli_adapters import ADAPTER_CONFIGS, adapters_app
 from dilmac.cli_classify import CONFIGS as CLASSIFY_CONFIGS
 from dilmac.cli_classify import add_measuring, classify_app
 from dilmac.cli_estimate import RecipeFlags, estimate_app
+from dilmac.cli_export import EXPORT_CONFIGS, export_app
 from dilmac.cli_models import CONFIGS, add_transplant, models_app
 from dilmac.core import Artifact, DilmacError, Figures, console, explain
 from dilmac.corpus import CorpusConfig
 from dilmac.estimate import EstimateConfig
 from dilmac.evaluate import EvaluateConfig
-from dilmac.export import GgufConfig
 from dilmac.quickstart import QuickstartConfig
 from dilmac.recipe import RecipeConfig
 from dilmac.serve import ChatConfig
@@ -46,8 +46,7 @@ app = App(
 )
 corpus = App(name="corpus", help="Raw text into clean Turkish text.")
 tokenizer = App(name="tokenizer", help="Train, extend and compare tokenizers.")
-export = App(name="export", help="Write a model for another runtime, with proof.")
-for group in (corpus, tokenizer, export):
+for group in (corpus, tokenizer):
     app.command(group)
 
 Flat = Parameter(name="*")  # a Config's fields are the command's flags
@@ -103,6 +102,7 @@ add_transplant(app, _show)
 app.command(classify_app(_show))
 add_measuring(app, _show)
 app.command(estimate_app(_show))
+app.command(export_app(_show))
 
 
 @app.command(sort_key=0)
@@ -248,19 +248,6 @@ def finetune(
         _show(preview_data(config) if config.preview else run(config, force=force), as_json)
 
 
-@export.command(name="gguf")
-def export_gguf(
-    *, config: Annotated[GgufConfig, Flat], force: Force = False, as_json: Json = False
-) -> None:
-    """One GGUF file for llama.cpp, proved to give the same ids and log-probabilities.
-
-    Example: `dilmac export gguf --model chat --type q8_0 --out gguf`
-    """
-    from dilmac.export import export_gguf as run
-
-    _show(run(config, force=force), as_json)
-
-
 @app.command
 def chat(*, config: Annotated[ChatConfig, Flat] = DEFAULT_CHAT, as_json: Json = False) -> None:
     """Talk to a model in the terminal, streamed; without --model to the one that ships.
@@ -366,7 +353,7 @@ def _config_of(error: ValidationError) -> type[BaseModel]:
         PretrainConfig,
         FinetuneConfig,
         EvaluateConfig,
-        GgufConfig,
+        *EXPORT_CONFIGS,
         ChatConfig,
         QuickstartConfig,
         EstimateConfig,

@@ -31,6 +31,7 @@ ESTIMATED = {
     "heal": ("dilmac.transplant", "HealConfig"),
     "finetune": ("dilmac.training", "FinetuneConfig"),
     "export gguf": ("dilmac.export", "GgufConfig"),
+    "export ollama": ("dilmac.export", "OllamaConfig"),
 }
 
 

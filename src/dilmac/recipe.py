@@ -59,6 +59,7 @@ VERBS = {
     "evaluate": ("dilmac.evaluate", "EvaluateConfig", "evaluate"),
     "compare": ("dilmac.evaluate", "CompareRunsConfig", "compare_runs"),
     "export gguf": ("dilmac.export", "GgufConfig", "export_gguf"),
+    "export ollama": ("dilmac.export", "OllamaConfig", "export_ollama"),
 }
 WRITTEN = ("html", "items")  # settings that name files which a stage writes
 SAMPLES: dict[str, Callable[[], list[Path]]] = {

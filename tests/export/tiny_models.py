@@ -26,6 +26,7 @@ SHAPE = {
 }
 # What each needs beside that; heads together are wider than the model where they may be.
 KINDS: dict[str, dict[str, Any]] = {
+    "llama": {"head_dim": 32},
     "mistral": {"head_dim": 32, "sliding_window": None},
     "qwen2": {},
     "qwen3": {"head_dim": 32},

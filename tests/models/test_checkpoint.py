@@ -32,7 +32,7 @@ def test_truncated_weights_are_refused(tiny_model: Path, tmp_path: Path, keep: i
     (tmp_path / "config.json").write_bytes((tiny_model / "config.json").read_bytes())
     weights = (tiny_model / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(weights[:keep])
-    with pytest.raises(InputError, match="no loadable model"):
+    with pytest.raises(InputError, match="no readable safetensors"):
         load_model(tmp_path)
 
 

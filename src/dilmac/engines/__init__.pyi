@@ -1,7 +1,8 @@
 from .client import Completion as Completion
 from .client import Engine as Engine
 from .content import EngineTokenizer as EngineTokenizer
-from .gguf_header import SUPPRESSED_KEY as SUPPRESSED_KEY
+from .gguf_model import SUPPRESSED_KEY as SUPPRESSED_KEY
+from .interface import MAX_DEFAULT_CONTEXT as MAX_DEFAULT_CONTEXT
 from .interface import EngineSpec as EngineSpec
 from .interface import Sampling as Sampling
 from .interface import Token as Token

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import gguf
 
 from dilmac.core import InputError
+from dilmac.engines.gguf_layout import Layout, read_layout, unreadable
+from dilmac.engines.gguf_model import SUPPRESSED_KEY, require_sound_model
 from dilmac.tokenizer import SPACE_MARK, byte_of_symbol
 
-SUPPRESSED_KEY = "dilmac.suppress_tokens"  # ours, written by `dilmac export gguf`
 PRE = "qwen2"  # the one way to split a text for byte-level BPE that was compared
 
 
@@ -54,43 +54,40 @@ def read_header(path: Path) -> Header:
     """Read it.
 
     Raises:
-        InputError: the file is no GGUF, is cut off, or has a tokenizer of another kind.
+        InputError: the file is no GGUF, is cut off, lies about what is in it, or has a tokenizer of
+            another kind.
     """
     if not path.is_file():
         raise InputError("no such file", where=path)
-    try:
-        fields = gguf.GGUFReader(path).fields
-        model, pre = (_value(fields, f"tokenizer.ggml.{key}", "") for key in ("model", "pre"))
-        if model != "llama" and (model, pre) != ("gpt2", PRE):
-            raise InputError(
-                f"the GGUF's tokenizer is {model!r} with pre {pre!r}; only 'llama', and 'gpt2' "
-                f"with pre {PRE!r}, can be run",
-                where=path,
-            )
-        return _header_of(fields, is_byte_level=model == "gpt2")
-    except (ValueError, KeyError, IndexError, OSError, OverflowError, StopIteration) as error:
+    layout = read_layout(path)
+    model, pre = (layout.values.get(f"tokenizer.ggml.{key}", "") for key in ("model", "pre"))
+    if model != "llama" and (model, pre) != ("gpt2", PRE):
         raise InputError(
-            f"no readable GGUF ({type(error).__name__}: {error})",
+            f"the GGUF's tokenizer is {model!r} with pre {pre!r}; only 'llama', and 'gpt2' "
+            f"with pre {PRE!r}, can be run",
             where=path,
-            mend="export it again",
-        ) from error
+        )
+    try:
+        require_sound_model(layout)
+        return _header_of(layout, is_byte_level=model == "gpt2")
+    except (ValueError, KeyError) as error:
+        raise unreadable(path, error) from error
 
 
-def _value(fields: dict[str, Any], key: str, default: Any) -> Any:
-    return fields[key].contents() if key in fields else default
-
-
-def _header_of(fields: dict[str, Any], *, is_byte_level: bool) -> Header:
-    architecture = fields["general.architecture"].contents()
-    tokens: list[str] = fields["tokenizer.ggml.tokens"].contents()
-    types: list[int] = fields["tokenizer.ggml.token_type"].contents()
+def _header_of(layout: Layout, *, is_byte_level: bool) -> Header:
+    tokens: list[str] = layout.array("tokenizer.ggml.tokens")
+    types: list[int] = layout.array("tokenizer.ggml.token_type")
     pairs = list(zip(tokens, types, strict=True))
     read = _read_byte_level if is_byte_level else _read_sentencepiece
     streamed = [_streamed(token, kind, read) for token, kind in pairs]
     content = (gguf.TokenType.BYTE, gguf.TokenType.NORMAL)  # the later wins
     unused = (row for row, kind in enumerate(types) if kind == gguf.TokenType.UNUSED)
+    told = layout.array(SUPPRESSED_KEY) if SUPPRESSED_KEY in layout.values else []
+    plain = next((row for row, token in enumerate(tokens) if token in ("a", "e", "i")), None)
+    if plain is None:
+        raise ValueError("no row for a, e or i")
     return Header(
-        context=int(fields[f"{architecture}.context_length"].contents()),
+        context=int(layout.values[f"{layout.values['general.architecture']}.context_length"]),
         num_rows=len(tokens),
         is_byte_level=is_byte_level,
         control={
@@ -103,8 +100,8 @@ def _header_of(fields: dict[str, Any], *, is_byte_level: bool) -> Header:
             for row, kind in enumerate(types)
             if kind == wanted
         },
-        suppressed=sorted({*_value(fields, SUPPRESSED_KEY, []), *unused}),
-        plain_id=next(row for row, token in enumerate(tokens) if token in ("a", "e", "i")),
+        suppressed=sorted({*told, *unused}),
+        plain_id=plain,
     )
 
 

@@ -18,6 +18,7 @@ from dilmac.core import Config, InputError
 EngineKind = Literal["transformers", "llamacpp"]
 
 KEY_VARIABLE = "DILMAC_ENGINE_KEY"
+MAX_DEFAULT_CONTEXT = 8192  # a model's own may be 262,144, with a cache of gigabytes [tokens]
 
 
 class EngineSpec(Config):

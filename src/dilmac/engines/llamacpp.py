@@ -19,10 +19,15 @@ import xllamacpp
 
 from dilmac.core import DilmacError, InputError, num_cpus
 from dilmac.engines.gguf_header import read_header
-from dilmac.engines.interface import EngineSpec, FinishReason, Sampling, Token
+from dilmac.engines.interface import (
+    MAX_DEFAULT_CONTEXT,
+    EngineSpec,
+    FinishReason,
+    Sampling,
+    Token,
+)
 from dilmac.tokenizer import SPACE_MARK
 
-MAX_DEFAULT_CONTEXT = 8192  # a model's own may be 262,144, with a cache of gigabytes
 HTTP_SECONDS = 600
 PIN = 1e6  # added to the logit of the token that must be sampled
 WIDENING = (64, 1024)  # most probable tokens to look through for one

@@ -10,7 +10,7 @@ from dilmac.corpus import CorpusConfig
 from dilmac.estimate.ask import Ask
 from dilmac.estimate.facts import Corpus, Known, Model, UnknownError, Vocabulary, transplanted
 from dilmac.estimate.stage import Part, Stage
-from dilmac.export import GgufConfig
+from dilmac.export import GgufConfig, OllamaConfig
 from dilmac.models import num_parameters
 from dilmac.tokenizer import ExtendConfig, TokenizerConfig
 from dilmac.transplant import TransplantConfig
@@ -151,6 +151,8 @@ def expect_transplant(config: TransplantConfig, known: Known) -> Model:
 
 def estimate_gguf(stage: Stage, config: GgufConfig, known: Known, ask: Ask) -> None:
     """Bytes of the file that is written, and a rate; the model is opened whole for the proof."""
+    if isinstance(config, OllamaConfig) and config.weights == "folder":
+        raise UnknownError("a folder for Ollama is copied: it takes the model folder's own size")
     model = known.model(config.model)
     numbers = num_parameters(model.shape, model.rows)
     bits = {"f32": 32.0, "f16": 16.0, "bf16": 16.0, "q8_0": 8.5}[config.type]

@@ -41,6 +41,7 @@ ESTIMATED: dict[str, tuple[Estimator, Expectation | None]] = {
     "heal": (estimate_heal, expect_healed),
     "finetune": (estimate_finetune, expect_finetuned),
     "export gguf": (estimate_gguf, None),
+    "export ollama": (estimate_gguf, None),
 }
 
 

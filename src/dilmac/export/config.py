@@ -1,4 +1,4 @@
-"""Settings of `dilmac export gguf`."""
+"""Settings of `dilmac export gguf`, `ollama` and `verify`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from dilmac.core import StageConfig
+from dilmac.core import Config, StageConfig
 
 GgufType = Literal["f32", "f16", "bf16", "q8_0"]
 
@@ -25,4 +25,40 @@ class GgufConfig(StageConfig):
     num_fuzz: int = Field(2000, ge=1, description="made-up strings whose ids are compared")
     num_positions: int = Field(
         2000, ge=1, description="positions whose log-probabilities are compared, teacher-forced"
+    )
+
+
+class OllamaConfig(GgufConfig):
+    """Write a model and its Modelfile for Ollama."""
+
+    weights: Literal["gguf", "folder"] = Field(
+        "gguf",
+        description="what FROM names: a GGUF that is proved here, or the folder's safetensors, "
+        "which Ollama converts itself (Llama and Qwen2)",
+    )
+    name: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][\w.-]*(/[\w.-]+)*(:[\w.-]+)?$",
+        description="what the model is to be called in Ollama; the model folder's name by default",
+    )
+    system: str | None = Field(
+        None,
+        description="system message; by default the one that the folder's own chat template adds, "
+        "if any",
+    )
+    context: int | None = Field(
+        None,
+        ge=8,
+        description="num_ctx, the window that Ollama opens [tokens]; the model's by default, "
+        "8,192 at most",
+    )
+
+
+class VerifyConfig(Config):
+    """Repeat the proof of an export."""
+
+    folder: Path = Field(description="what `dilmac export gguf` or `ollama` made")
+    model: Path = Field(description="model folder that it was made from")
+    text: tuple[str, ...] | None = Field(
+        None, description="real text for the proof; that of the export by default"
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from dilmac.core import Artifact, building, say, write_json
+from dilmac.core import Artifact, Figures, building, say, write_json
 from dilmac.export.architectures import Settings, add_shape, architecture_of
 from dilmac.export.config import GgufConfig
 from dilmac.export.parity import prove
@@ -41,14 +41,24 @@ def export_gguf(config: GgufConfig, *, force: bool = False) -> Artifact:
     with building("gguf", config, {"model": [config.model]}, force=force) as build:
         if build.done:
             return build.done
-        path = build.path / f"model-{config.type}.gguf"
-        write_gguf(config.model, settings, path, config.type)
-        copy_tokenizer(config.model, build.path)
-        say(f"export: {path.name} {path.stat().st_size / 1e6:,.1f} MB; proving parity")
-        parity = prove(config, path)
-        write_json(build.path / "parity.json", parity)
-        num_bytes = path.stat().st_size
-        return build.finish({"file": path.name, "num_bytes": num_bytes, "parity": parity})
+        return build.finish(write_proved(config, settings, build.path))
+
+
+def write_proved(config: GgufConfig, settings: Settings, folder: Path) -> Figures:
+    """Write the GGUF, the tokenizer's files and `parity.json` into a folder; their figures.
+
+    Raises:
+        InputError: a tokenizer or a tensor that cannot be written.
+        ParityError: llama.cpp does not read the file as transformers reads the model.
+    """
+    path = folder / f"model-{config.type}.gguf"
+    write_gguf(config.model, settings, path, config.type)
+    copy_tokenizer(config.model, folder)
+    num_bytes = path.stat().st_size
+    say(f"export: {path.name} {num_bytes / 1e6:,.1f} MB; proving parity")
+    parity = prove(config, path)
+    write_json(folder / "parity.json", parity)
+    return {"file": path.name, "num_bytes": num_bytes, "parity": parity}
 
 
 def write_gguf(folder: Path, settings: Settings, path: Path, storage: str) -> None:

@@ -80,7 +80,7 @@ def read_vocabulary(folder: Path, num_rows: int) -> Vocabulary:
         padding=tokenizer.control_tokens.get(PAD, end),
         scores=scores,
         merges=merges,
-        template=_template(folder),
+        template=chat_template_of(folder),
     )
 
 
@@ -103,7 +103,7 @@ def _read_sentencepiece(folder: Path) -> tuple[dict[int, tuple[str, PieceType]],
     return known, [piece.score for piece in pieces]
 
 
-def _template(folder: Path) -> str | None:
+def chat_template_of(folder: Path) -> str | None:
     """The chat template: a file of its own, or, in older folders, a string in the settings."""
     path = folder / "chat_template.jinja"
     if path.is_file():

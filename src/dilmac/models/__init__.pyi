@@ -2,6 +2,8 @@ from .card import OTHER_SOURCES as OTHER_SOURCES
 from .card import UNKNOWN as UNKNOWN
 from .card import CardFacts as CardFacts
 from .card import DataSource as DataSource
+from .card import base_license as base_license
+from .card import license_file as license_file
 from .card import write_card as write_card
 from .card import write_model_card as write_model_card
 from .catalogue.config import ListConfig as ListConfig
@@ -69,6 +71,11 @@ from .shipped import model_folder as model_folder
 from .shipped import shipped_model as shipped_model
 from .shipped import shipped_models as shipped_models
 from .shipped import with_model_folder as with_model_folder
+from .stored import INDEX as INDEX
+from .stored import Stored as Stored
+from .stored import read_stored as read_stored
+from .stored import read_weight_map as read_weight_map
+from .stored import require_indexed as require_indexed
 from .table import PresetsConfig as PresetsConfig
 from .table import list_presets as list_presets
 from .table import print_presets as print_presets

@@ -103,7 +103,7 @@ def write_model_card(
         inputs=inputs,
         sources=tuple(sources),
         has_base=base is not None,
-        base_license_file=_license_file(base) if base else None,
+        base_license_file=license_file(base) if base else None,
         base_data=base_data(base) if base else None,
     )
     write_card(build.path, facts)
@@ -154,7 +154,8 @@ def _card_of(folder: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace").replace("\r\n", "\n")
 
 
-def _license_file(base: Path) -> Path | None:
+def license_file(base: Path) -> Path | None:
+    """The file with a model folder's license, if there is one."""
     names = ("LICENSE", "LICENSE.txt", "LICENSE.md")
     return next((base / name for name in names if (base / name).is_file()), None)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from dilmac.core import DilmacError, InputError, write_json
+from dilmac.models.stored import require_sound_weights
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +20,7 @@ def require_model_folder(folder: Path) -> dict[str, Any]:
     """The `config.json` of a folder with safetensors weights.
 
     Raises:
-        InputError: no folder, no config, no safetensors weights, or code of its own.
+        InputError: no folder, no config, no safetensors weights, damaged ones, or code of its own.
     """
     if not folder.is_dir():
         raise InputError("no such model folder", where=folder)
@@ -44,6 +45,7 @@ def require_model_folder(folder: Path) -> dict[str, Any]:
             where=folder,
             mend="pickled weights (.bin, .pt) are not loaded",
         )
+    require_sound_weights(folder)
     return config
 
 

@@ -20,10 +20,9 @@ import numpy as np
 import torch
 
 from dilmac.core import HashedFile, InputError, Later, sha256_of, write_json
+from dilmac.models import INDEX, Stored, read_stored, read_weight_map, require_indexed
 
-INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
-MAX_HEADER = 100_000_000  # bytes, as safetensors itself allows
 # A buffer that stays in the processor's cache: with 64 MB, each read into fresh pages, copying
 # takes five times the CPU (benchmarks/RESULTS.md).
 COPY_BYTES = 1 << 20
@@ -33,17 +32,6 @@ TABLE_TYPES = {
     "F16": (np.float16, torch.float16),
     "BF16": (np.int16, torch.bfloat16),
 }
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A tensor in a shard."""
-
-    shard: Path
-    dtype: str  # as safetensors writes it
-    shape: tuple[int, ...]
-    start: int  # of its bytes in the file
-    end: int
 
 
 @dataclass(frozen=True)
@@ -106,41 +94,20 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     index = folder / INDEX
     expected: dict[str, str] | None = None
     if index.is_file():
-        expected = _weight_map(index)
+        expected = read_weight_map(index)
         shards = [folder / name for name in dict.fromkeys(expected.values())]
     else:
         shards = [folder / SINGLE] if (folder / SINGLE).is_file() else _only_shard(folder)
     tensors: dict[str, Stored] = {}
+    held = {shard.name: read_stored(shard)[0] for shard in shards}
     for shard in shards:
-        for name, stored in read_header(shard)[0].items():
+        for name, stored in held[shard.name].items():
             if name in tensors:
                 raise InputError(f"{name} is also in {tensors[name].shard.name}", where=shard)
             tensors[name] = stored
-    for name, shard_name in (expected or {}).items():
-        if name not in tensors or tensors[name].shard.name != shard_name:
-            raise InputError(
-                f"{name} is not in {shard_name}, where {INDEX} says it is",
-                where=index,
-                mend="download the model again",
-            )
+    if expected:
+        require_indexed(index, expected, held)
     return Checkpoint(folder, shards, tensors, expected is not None)
-
-
-def _weight_map(index: Path) -> dict[str, str]:
-    try:
-        found = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        if not all(isinstance(name, str) for name in found.values()):
-            raise TypeError("a shard is no name")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"no index of shards ({error})", where=index) from error
-    for name in set(found.values()):
-        if Path(name).name != name:
-            raise InputError(f"names a file outside of the folder: {name}", where=index)
-        if not (index.parent / name).is_file():
-            raise InputError(
-                f"the shard {name} is missing", where=index.parent, mend="download it again"
-            )
-    return dict(found)
 
 
 def _only_shard(folder: Path) -> list[Path]:
@@ -152,42 +119,6 @@ def _only_shard(folder: Path) -> list[Path]:
             mend="download the model again, with its index",
         )
     return shards
-
-
-def read_header(shard: Path) -> tuple[dict[str, Stored], dict[str, str]]:
-    """Tensors and metadata of one safetensors file.
-
-    Raises:
-        InputError: it is no safetensors file, or shorter than its header says.
-    """
-    size = shard.stat().st_size
-    with shard.open("rb") as file:
-        prefix = file.read(8)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else MAX_HEADER + 1
-        if length > min(MAX_HEADER, size - 8):
-            raise InputError("no safetensors file, or cut short", where=shard, mend=_AGAIN)
-        try:
-            header: dict[str, Any] = json.loads(file.read(length))
-            metadata = header.pop("__metadata__", {})
-            base = 8 + length
-            tensors = {name: _stored(shard, base, entry) for name, entry in header.items()}
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise InputError(
-                f"no safetensors header in it ({error})", where=shard, mend=_AGAIN
-            ) from error
-    end = max((stored.end for stored in tensors.values()), default=8 + length)
-    if end != size:
-        raise InputError(f"has {size:,} bytes, its header says {end:,}", where=shard, mend=_AGAIN)
-    return tensors, metadata
-
-
-_AGAIN = "download the file again"
-
-
-def _stored(shard: Path, base: int, entry: Mapping[str, Any]) -> Stored:
-    start, end = entry["data_offsets"]
-    shape = tuple(int(size) for size in entry["shape"])
-    return Stored(shard, str(entry["dtype"]), shape, base + int(start), base + int(end))
 
 
 # ---- writing
@@ -277,7 +208,7 @@ def _write_shard(
     names: list[str],
     tables: Mapping[str, Table],
 ) -> None:
-    header: dict[str, Any] = {"__metadata__": read_header(Path(old.name))[1] or {"format": "pt"}}
+    header: dict[str, Any] = {"__metadata__": read_stored(Path(old.name))[1] or {"format": "pt"}}
     offset = 0
     for name in names:
         size = _num_bytes(source, tables, name)

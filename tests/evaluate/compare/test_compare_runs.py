@@ -130,7 +130,7 @@ def test_a_model_that_cannot_be_loaded_is_listed_with_the_reason(
     (broken / "artifact.json").write_text(json.dumps({**manifest, "digest": "x"}))
     figures = compare_runs(CompareRunsConfig(runs=(tiny_classifier, broken), **QUICK))
     assert figures["runs"][1]["ms_per_prompt"] is None
-    assert any("broken was not measured: no loadable classifier" in n for n in figures["notes"])
+    assert any("broken was not measured: no readable safetensors" in n for n in figures["notes"])
 
 
 def test_table_page_and_json(

@@ -101,6 +101,9 @@ def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"no tensors")
     with pytest.raises(InputError, match="no readable safetensors"):
         show_model(ShowConfig(model=str(folder)))
+    shutil.copyfile(
+        shipped_model("dilmac-mini") / "model.safetensors", folder / "model.safetensors"
+    )
     (folder / "config.json").write_text('{"model_type": "llama", "hidden_size": "wide"}')
     with pytest.raises(InputError, match="transformers cannot read it"):
         show_model(ShowConfig(model=str(folder)))

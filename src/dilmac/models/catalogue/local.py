@@ -6,11 +6,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from dilmac.core import InputError
 from dilmac.models.catalogue.entries import Entry
 from dilmac.models.checkpoint import read_config
-
-BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}  # the rest: 1
+from dilmac.models.stored import read_stored
 
 
 def entry_of_folder(folder: Path) -> tuple[Entry, int]:
@@ -81,17 +79,10 @@ def _without_cache(text: Any) -> dict[str, int]:
 
 def _count(folder: Path) -> tuple[int, int]:
     """Parameters and bytes of all safetensors, from their headers."""
-    from safetensors import SafetensorError, safe_open
-
-    numbers = stored = 0
-    for file in sorted(folder.glob("*.safetensors")):
-        try:
-            with safe_open(file, "np") as tensors:
-                for name in tensors.keys():  # noqa: SIM118  # not a dict
-                    tensor = tensors.get_slice(name)
-                    size = math.prod(tensor.get_shape())
-                    numbers += size
-                    stored += size * BYTES.get(tensor.get_dtype(), 1)
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"no readable safetensors ({error})", where=file) from error
-    return numbers, stored
+    tensors = [
+        stored
+        for file in sorted(folder.glob("*.safetensors"))
+        for stored in read_stored(file)[0].values()
+    ]
+    numbers = sum(math.prod(stored.shape) for stored in tensors)
+    return numbers, sum(stored.end - stored.start for stored in tensors)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dilmac.core import InputError
+from dilmac.models.stored import read_stored
 
 if TYPE_CHECKING:
     import torch
@@ -58,6 +59,7 @@ def _safetensors(path: Path) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    read_stored(path)  # a header that lies is refused before anything is read by it
     try:
         tensors: dict[str, torch.Tensor] = load_file(path)
     except (SafetensorError, OSError) as error:
