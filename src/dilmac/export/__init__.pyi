@@ -1,2 +1,9 @@
 from .config import GgufConfig as GgufConfig
+from .doctor.config import DoctorConfig as DoctorConfig
+from .doctor.finding import Finding as Finding
+from .doctor.folder import ModelFolder as ModelFolder
+from .doctor.gguf_file import GgufFile as GgufFile
+from .doctor.registry import doctor_rule as doctor_rule
+from .doctor.screen import print_findings as print_findings
+from .doctor.verb import examine_model as examine_model
 from .gguf import export_gguf as export_gguf
