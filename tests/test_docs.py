@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from dilmac.corpus import CorpusConfig
 from dilmac.estimate import RecipeEstimateConfig
 from dilmac.evaluate import CompareRunsConfig, EvaluateConfig
-from dilmac.export import GgufConfig
+from dilmac.export import DoctorConfig, GgufConfig
 from dilmac.models import ListConfig, PresetsConfig, ShowConfig, SuggestConfig
 from dilmac.quickstart import QuickstartConfig
 from dilmac.serve import ChatConfig
@@ -42,6 +42,7 @@ PAGES: dict[str, type[BaseModel] | tuple[type[BaseModel], ...]] = {
     "evaluate": EvaluateConfig,
     "estimate": RecipeEstimateConfig,
     "export-gguf": GgufConfig,
+    "doctor": DoctorConfig,
     "chat": ChatConfig,
     "transplant": TransplantConfig,
     "heal": HealConfig,

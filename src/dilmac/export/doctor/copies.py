@@ -88,7 +88,7 @@ class GgufCopy:
         if alignment is not None:
             writer.data_alignment = int(alignment)
         self._add_values(writer)
-        tensors = self.source.reader.tensors
+        tensors = self.source.tensors.values()
         for tensor in tensors:
             data = tensor.data
             writer.add_tensor_info(
@@ -102,16 +102,14 @@ class GgufCopy:
         writer.close()
 
     def _add_values(self, writer: gguf.GGUFWriter) -> None:
-        for name, field in self.source.reader.fields.items():
-            if name.startswith("GGUF.") or name == "general.architecture" or name in self.changes:
+        for name, value in self.source.values.items():
+            if name == "general.architecture" or name in self.changes:
                 continue
-            kind, inner = field.types[0], field.types[-1]
-            value = field.contents()
+            kind, inner = self.source.header.kinds[name]
             if kind == gguf.GGUFValueType.ARRAY and not value:
                 say(f"doctor: {name} is an empty list, which gguf's writer leaves out")
                 continue
-            sub_type = inner if kind == gguf.GGUFValueType.ARRAY else None
-            writer.add_key_value(name, value, kind, sub_type=sub_type)
+            writer.add_key_value(name, value, kind, sub_type=inner)
         for name, value in self.changes.items():
             if value is not None:
                 kind = _type_of(value)

@@ -161,8 +161,8 @@ def _digests(file: GgufFile) -> dict[str, tuple[Any, ...]]:
     return {
         name: (
             tensor.tensor_type,
-            tensor.shape.tolist(),
-            hashlib.sha256(tensor.data.reshape(-1).view(np.uint8)).hexdigest(),
+            tensor.shape,
+            hashlib.sha256(memoryview(tensor.data.reshape(-1).view(np.uint8))).hexdigest(),
         )
         for name, tensor in file.tensors.items()
     }

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dilmac.export.doctor.folder import Tensor, opened
+from dilmac.export.doctor.header import GgufTensor
 
 CHUNK_NUMBERS = 1 << 22  # of a table in memory at once: 16 MB in float32
 
@@ -27,7 +28,7 @@ def folder_rows(tensor: Tensor) -> Iterator[Floats]:
             yield part[start : start + step].float().numpy()
 
 
-def gguf_rows(tensor: gguf.ReaderTensor) -> Iterator[Floats]:
+def gguf_rows(tensor: GgufTensor) -> Iterator[Floats]:
     """A table of a GGUF in float32, `[some rows, width]` each, whatever its type."""
     step = max(1, CHUNK_NUMBERS // max(1, int(tensor.shape[0])))
     with np.errstate(all="ignore"):

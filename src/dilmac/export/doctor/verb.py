@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
-from dilmac.core import Build, Figures, InputError, building, say
+from dilmac.core import (
+    Build,
+    Figures,
+    InputError,
+    InputRecord,
+    building,
+    input_record,
+    say,
+    sha256_of,
+)
 from dilmac.export.doctor.config import DoctorConfig, MendConfig
 from dilmac.export.doctor.copies import FolderCopy, GgufCopy
 from dilmac.export.doctor.finding import Finding
@@ -100,8 +110,20 @@ def _mend(
         return build.finish(_mended(asked, build, source)).figures
 
 
-def _inputs(config: MendConfig) -> dict[str, list[Path]]:
-    return {"model": [config.model]} | ({"source": [config.source]} if config.source else {})
+def _inputs(config: MendConfig) -> dict[str, list[InputRecord]]:
+    places = {"model": config.model} | ({"source": config.source} if config.source else {})
+    return {name: [_record(place)] for name, place in places.items()}
+
+
+def _record(place: Path) -> InputRecord:
+    """What the input holds now; an `artifact.json` in it may be of before it was harmed."""
+    if place.is_file():
+        return input_record(place)
+    files = sorted(file for file in place.rglob("*") if file.is_file())
+    listed = [f"{sha256_of(file)} {file.relative_to(place).as_posix()}\n" for file in files]
+    digest = hashlib.sha256("".join(listed).encode()).hexdigest()
+    size = sum(file.stat().st_size for file in files)
+    return InputRecord(name=place.name, sha256=digest, num_bytes=size)
 
 
 def _mended(config: MendConfig, build: Build, source: ModelFolder | None) -> Figures:

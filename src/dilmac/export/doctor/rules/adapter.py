@@ -29,7 +29,8 @@ def new_rows(folder: ModelFolder) -> Iterator[Finding]:
     rows = folder.adapter.get("trainable_token_indices")
     saved = [str(name) for name in folder.adapter.get("modules_to_save") or []]
     promised = [name for name in saved if name.rpartition(".")[2] in TABLES]
-    brought = [name for name in folder.tensors if any(table in name for table in TABLES)]
+    tables = tables_of(folder)
+    brought = [table.name for table in tables]
     if folder.tensors and (promised or rows) and not brought:
         what = promised[0] if promised else "trainable_token_indices"
         yield Finding(
@@ -39,8 +40,8 @@ def new_rows(folder: ModelFolder) -> Iterator[Finding]:
             EVERYWHERE,
             "save the adapter again with save_embedding_layers=True",
         )
-    whole = _whole_table(folder)
-    if whole is not None and whole.shape[0] < folder.num_rows:
+    short = [table for table in tables if table.shape[0] < folder.num_rows]
+    for whole in short[:1] if not rows else ():
         yield Finding(
             "error",
             ADAPTER_WEIGHTS,
@@ -64,13 +65,13 @@ def new_rows(folder: ModelFolder) -> Iterator[Finding]:
         )
 
 
-def _whole_table(folder: ModelFolder) -> Tensor | None:
-    """A table that the adapter replaces whole; rows that it adds one by one are no table."""
-    for tensor in folder.tensors.values():
-        is_part = "lora_" in tensor.name or "token_adapter" in tensor.name
-        if not is_part and any(table in tensor.name for table in TABLES) and len(tensor.shape) == 2:
-            return tensor
-    return None
+def tables_of(folder: ModelFolder) -> list[Tensor]:
+    """Tables that the adapter brings, whole or the rows that it adds; no low-rank changes."""
+    return [
+        tensor
+        for tensor in folder.tensors.values()
+        if any(table in tensor.name for table in TABLES) and "lora_" not in tensor.name
+    ]
 
 
 def base_of(folder: ModelFolder) -> ModelFolder | None:

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator
 
 import gguf
-import numpy as np
 
 from dilmac.export.doctor.finding import GGML, Finding, some
 from dilmac.export.doctor.folder import ModelFolder
@@ -53,7 +52,7 @@ def rows_of_folder(folder: ModelFolder) -> Iterator[Finding]:
 @doctor_rule("quantization", of="gguf")
 def types_of_gguf(file: GgufFile) -> Iterator[Finding]:
     """Types that fell back, and a file type that most tensors do not have."""
-    tensors = file.reader.tensors
+    tensors = list(file.tensors.values())
     matrices = [t for t in tensors if len(t.shape) > 1]
     stated = file.values.get(FILE_TYPE)
     if not matrices or stated is None:
@@ -76,7 +75,7 @@ def types_of_gguf(file: GgufFile) -> Iterator[Finding]:
     weights: Counter[gguf.GGMLQuantizationType] = Counter()
     for tensor in matrices:
         if tensor.name not in TABLES or len(matrices) == len(TABLES):
-            weights[tensor.tensor_type] += int(np.prod(tensor.shape.astype(np.int64)))
+            weights[tensor.tensor_type] += tensor.n_elements
     most = weights.most_common(1)[0][0] if weights else None
     right = PLAIN.get(most) if most is not None else None
     if most is None or (

@@ -4,6 +4,7 @@ which llama.cpp's converter and Ollama take first, and the vocabulary of a GGUF.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -29,8 +30,6 @@ def beside_each_other(folder: ModelFolder) -> Iterator[Finding]:
     proto, tokenizer = folder.proto, folder.tokenizer
     if proto is None or tokenizer is None:
         return
-    fix = _rewriting(folder, proto, tokenizer)
-    mend = "write tokenizer.model anew from tokenizer.json" if fix else CHOOSE
     if folder.is_byte_level:
         found = "is a SentencePiece model, tokenizer.json a byte-level one"
         yield Finding("error", TOKENIZER_MODEL, found, GGML, "remove tokenizer.model", _dropped)
@@ -38,7 +37,7 @@ def beside_each_other(folder: ModelFolder) -> Iterator[Finding]:
     apart = _rows_apart(folder, proto)
     if apart:
         found = f"{len(apart):,} rows are other tokens than in tokenizer.json: {some(apart)}"
-        yield Finding("error", TOKENIZER_MODEL, found, GGML, mend, fix)
+        yield _model_finding(folder, proto, tokenizer, found)
         return
     if not _reads_alike(proto):
         return  # that it normalizes is a finding of its own
@@ -48,7 +47,13 @@ def beside_each_other(folder: ModelFolder) -> Iterator[Finding]:
             f"{len(different)} of {NUM_FUZZ + NUM_LINES} strings have other ids than in "
             f"tokenizer.json, such as {different[0][:SHOWN]!r}"
         )
-        yield Finding("error", TOKENIZER_MODEL, found, GGML, mend, fix)
+        yield _model_finding(folder, proto, tokenizer, found)
+
+
+def _model_finding(folder: ModelFolder, proto: Any, tokenizer: Tokenizer, found: str) -> Finding:
+    fix = _rewriting(folder, proto, tokenizer)
+    mend = "write tokenizer.model anew from tokenizer.json" if fix else CHOOSE
+    return Finding("error", TOKENIZER_MODEL, found, GGML, mend, fix)
 
 
 @doctor_rule("two-tokenizers", of="folder")
@@ -151,6 +156,7 @@ def _reader(proto: Any) -> Callable[[str], list[int]]:
     return lambda text: list(processor.encode(text))
 
 
+@cache
 def _texts() -> list[str]:
     lines = (line for text in read_measured_texts(bundled_prose()) for line in text.split("\n"))
     return [*islice(filter(None, lines), NUM_LINES), *fuzz_strings(NUM_FUZZ, seed=42)]
