@@ -268,7 +268,7 @@ FAULTS: dict[str, Fault] = {
     "adapter-few-rows": Fault("adapter", tensors(_short_tables), "adapter", "adapter_model.safetensors"),
     # generation
     "greedy-temperature": Fault("llama", setting(GENERATION, temperature=0.7, top_p=0.9), "generation", "do_sample", True),
-    "eos-of-config-only": Fault("qwen3", setting(GENERATION, eos_token_id=None or 603), "generation", "eos_token_id", True),
+    "eos-of-config-only": Fault("qwen3", setting(GENERATION, eos_token_id=600), "generation", "eos_token_id", True),
     "eos-suppressed": Fault("llama", setting(GENERATION, suppress_tokens=[4, 9]), "generation", "suppress_tokens", True),
     "suppressed-outside": Fault("grown", setting(GENERATION, suppress_tokens=[123_456]), "generation", "suppress_tokens", True),
     "longer-than-context": Fault("llama-tied", setting(GENERATION, max_length=100_000), "generation", "max_length", True),

@@ -51,6 +51,10 @@ class ModelFolder:
         self.path = path
         self.named_base = base
 
+    def is_there(self) -> bool:
+        """Whether there is a model, an adapter or a tokenizer in it."""
+        return any(map(self.has, MARKS)) or any(self.path.glob("*.safetensors"))
+
     def has(self, name: str) -> bool:
         return (self.path / name).is_file()
 

@@ -162,7 +162,12 @@ def _digests(file: GgufFile) -> dict[str, tuple[Any, ...]]:
         name: (
             tensor.tensor_type,
             tensor.shape,
-            hashlib.sha256(memoryview(tensor.data.reshape(-1).view(np.uint8))).hexdigest(),
+            _sha256(tensor.data),
         )
         for name, tensor in file.tensors.items()
     }
+
+
+def _sha256(data: np.ndarray) -> str:
+    whole: Any = data.reshape(-1).view(np.uint8)  # a buffer, for which numpy's types have no word
+    return hashlib.sha256(whole).hexdigest()

@@ -17,7 +17,7 @@ def print_findings(figures: Figures) -> None:
     screen = Console(highlight=False)
     for finding in figures["findings"]:
         _print_finding(screen, finding)
-    screen.print(Text(_summary(figures)))
+    screen.print(Text(_summary(figures)), soft_wrap=True)
     if (mended := figures.get("mended")) is not None:
         _print_mended(screen, mended)
 

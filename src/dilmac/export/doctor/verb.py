@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import NamedTuple
 
 from dilmac.core import (
     Build,
@@ -18,7 +19,7 @@ from dilmac.core import (
 from dilmac.export.doctor.config import DoctorConfig, MendConfig
 from dilmac.export.doctor.copies import FolderCopy, GgufCopy
 from dilmac.export.doctor.finding import Finding
-from dilmac.export.doctor.folder import MARKS, ModelFolder
+from dilmac.export.doctor.folder import ModelFolder
 from dilmac.export.doctor.gguf_file import GgufFile
 from dilmac.export.doctor.prove import prove_folder, prove_gguf
 from dilmac.export.doctor.registry import Subject, find
@@ -31,8 +32,7 @@ def examine_model(config: DoctorConfig, *, force: bool = False) -> Figures:
     """Findings of every rule, and with `fix` what was mended in the copy and what is left.
 
     Raises:
-        InputError: nothing that can be examined, or a damaged file.
-        ConfigError: `out` lies in the model.
+        InputError: nothing that can be examined, a damaged file, or `out` lies in the model.
         ParityError: a mended copy is not the model.
     """
     source = _source_of(config.source)
@@ -68,8 +68,8 @@ def subjects_of(path: Path, source: ModelFolder | None = None) -> list[Subject]:
     if not path.is_dir():
         raise InputError("no such file or folder", where=path)
     found: list[Subject] = []
-    if any((path / name).is_file() for name in MARKS) or any(path.glob("*.safetensors")):
-        found.append(ModelFolder(path, source))
+    if (folder := ModelFolder(path, source)).is_there():
+        found.append(folder)
     found += [GgufFile(file, source) for file in sorted(path.glob("*.gguf"))]
     if not found:
         raise InputError(
@@ -101,8 +101,7 @@ def _mend(
         return {"out": None, "left": sum(finding.is_fault for _, finding in findings)}
     settings = config.model_dump(exclude={"fix"}) | {"out": out}
     asked = MendConfig.model_validate(settings)
-    inside = config.model if config.model.is_dir() else config.model.parent
-    if out.resolve().is_relative_to(inside.resolve()) and config.model.is_dir():
+    if config.model.is_dir() and out.resolve().is_relative_to(config.model.resolve()):
         raise InputError("lies in the model", where=f"--out {out}", mend="give another folder")
     with building(MADE, asked, _inputs(asked), force=force) as build:
         if build.done:
@@ -127,63 +126,66 @@ def _record(place: Path) -> InputRecord:
 
 
 def _mended(config: MendConfig, build: Build, source: ModelFolder | None) -> Figures:
-    """Make the copy, prove it, and look again."""
+    """Make the copy, look at it again, and prove it."""
     proofs: Figures = {}
     made: list[str] = []
+    left: list[Finding] = []
     if config.model.is_file():
-        target = build.path / config.model.name
-        made += mend_gguf(config.model, target, source)
-        if config.prove:
-            proofs[target.name] = prove_gguf(GgufFile(config.model, source), target, config)
+        files = {config.model: build.path / config.model.name}
     else:
         copy = FolderCopy(config.model, build.path)
-        made += mend_folder(copy, source)
+        if ModelFolder(copy.path).is_there():
+            made, left = mend_folder(copy, source)
         if config.prove and copy.touched:
             proofs[config.model.name] = prove_folder(config.model, copy, config)
-        for file in sorted(config.model.glob("*.gguf")):
-            mends = mend_gguf(file, build.path / file.name, source)
-            made += mends
-            if mends and config.prove:
-                original = GgufFile(file, source)
-                proofs[file.name] = prove_gguf(original, build.path / file.name, config)
-    left = _findings(build.path if config.model.is_dir() else target, source)
-    return {"mends": made, "proof": proofs, "left": _counted(left)["faults"], **_left(left)}
+        files = {file: build.path / file.name for file in sorted(config.model.glob("*.gguf"))}
+    for file, target in files.items():
+        mends, others = mend_gguf(file, target, source)
+        made += mends
+        left += others
+        if mends and config.prove:
+            proofs[file.name] = prove_gguf(GgufFile(file, source), target, config)
+    faults = [finding.figures() for finding in left if finding.is_fault]
+    return {"mends": made, "proof": proofs, "left": len(faults), "findings_left": faults}
 
 
-def _left(findings: list[tuple[str, Finding]]) -> Figures:
-    return {"findings_left": [finding.figures() for _, finding in findings if finding.is_fault]}
+class Mended(NamedTuple):
+    """What was mended, and what a last look found."""
+
+    made: list[str]
+    left: list[Finding]
 
 
-def mend_folder(copy: FolderCopy, source: ModelFolder | None = None) -> list[str]:
-    """Apply every fix to a copy of a folder; what was done."""
+def mend_folder(copy: FolderCopy, source: ModelFolder | None = None) -> Mended:
+    """Apply every fix to a copy of a folder."""
     made: list[str] = []
+    found = find(ModelFolder(copy.path, source))
     for _ in range(MAX_ROUNDS):
-        done = _apply(find(ModelFolder(copy.path, source)), copy)
+        done = _apply(found, copy)
         if not done:
             break
         made += done
-    return made
+        found = find(ModelFolder(copy.path, source))
+    return Mended(made, found)
 
 
-def mend_gguf(file: Path, target: Path, source: ModelFolder | None = None) -> list[str]:
-    """Write a GGUF anew with every fix; what was done. Nothing is written where nothing was."""
+def mend_gguf(file: Path, target: Path, source: ModelFolder | None = None) -> Mended:
+    """Write a GGUF anew with every fix; where nothing can be mended, nothing is written."""
     made: list[str] = []
-    beside = GgufFile(file, source).source
-    current = file
+    copy = GgufCopy(GgufFile(file, source))
+    beside = copy.source.source  # of the original's folder, where the copy may lie alone
+    found = find(copy.source)
     for number in range(MAX_ROUNDS):
-        copy = GgufCopy(GgufFile(current, beside))
-        done = _apply(find(copy.source), copy)
+        done = _apply(found, copy)
         if not done:
             break
         made += done
         part = target.with_name(f".{number}-{target.name}")
         copy.write(part)
-        if current != file:
-            current.unlink()
-        current = part
-    if current != file:
-        current.replace(target)
-    return made
+        part.replace(target)
+        copy = GgufCopy(GgufFile(target, beside))
+        found = find(copy.source)
+    return Mended(made, found)
 
 
 def _apply(findings: list[Finding], copy: FolderCopy | GgufCopy) -> list[str]:
