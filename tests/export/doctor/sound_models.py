@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 from tiny_models import SHAPE, change_json
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from dilmac.core import read_json
 from dilmac.export.gguf import write_gguf
@@ -41,6 +41,7 @@ def make_all(
             model=str(found[source]), tokenizer=str(tokenizer), out=folder / way
         )
         found[way] = transplant(config).path
+    found["classifier"] = make_classifier(folder / "classifier", found["llama"])
     found["adapter"] = make_adapter(folder / "adapter", found["qwen3-tied"], longer)
     for kind, model, storage in (
         ("gguf-f32", "llama", "f32"),
@@ -79,6 +80,13 @@ def make_model(folder: Path, tokenizer: Path, kind: str, *, tied: bool = False) 
     model.generation_config.pad_token_id = ends["pad_token_id"]
     model.save_pretrained(folder)
     copy_tokenizer(tokenizer, folder)
+    return folder
+
+
+def make_classifier(folder: Path, model: Path) -> Path:
+    """A classifier on a model, as transformers saves it."""
+    AutoModelForSequenceClassification.from_pretrained(model, num_labels=3).save_pretrained(folder)
+    copy_tokenizer(model, folder)
     return folder
 
 

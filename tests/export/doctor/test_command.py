@@ -35,7 +35,7 @@ def test_exit_codes_and_what_is_printed(
     figures = json.loads(capsys.readouterr().out)
     assert figures["faults"] == 2 and "mended" not in figures
     assert run(tmp_path / "nothing") == 2
-    assert "no such file or folder" in capsys.readouterr().err
+    assert "no such model folder or file" in capsys.readouterr().err
     assert run(folder, "--fix") == 2
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiny_models import change_json
 
 from dilmac.core import ConfigError, InputError
 from dilmac.export import DoctorConfig, examine_model
@@ -107,12 +108,19 @@ def test_a_shard_that_is_missing_is_named(copied: Callable[[str], Path]) -> None
 
 
 def test_what_is_no_model_is_refused(sound: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such file or folder"):
+    with pytest.raises(InputError, match="no such model folder or file"):
         examine(tmp_path / "nothing")
     with pytest.raises(InputError, match="holds no model"):
         examine(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         examine_model(DoctorConfig(model=sound["llama"], source=tmp_path / "nothing"))
+
+
+def test_a_value_of_a_foreign_type_is_said_to_be_so(copied: Callable[[str], Path]) -> None:
+    folder = copied("llama")
+    change_json(folder / "generation_config.json", suppress_tokens=[[1]])
+    with pytest.raises(InputError, match=r"the rule .* cannot read it"):
+        examine(folder)
 
 
 def test_a_copy_is_never_made_in_the_model(copied: Callable[[str], Path]) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import gguf
+import numpy as np
 import pytest
 
 from dilmac.export import DoctorConfig, examine_model
@@ -11,6 +13,7 @@ from dilmac.tokenizer import pretrained_names, pretrained_path
 
 KINDS = (
     "llama", "llama-tied", "qwen3", "qwen3-tied", "qwen3-extended", "replaced", "grown", "adapter",
+    "classifier",
     "gguf-f32", "gguf-f16", "gguf-q8_0", "gguf-qwen", "gguf-replaced",
 )  # fmt: skip
 
@@ -25,6 +28,22 @@ def faults(model: Path, **settings: object) -> list[str]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_sound_model_has_no_faults(sound: dict[str, Path], kind: str) -> None:
     assert faults(sound[kind]) == []
+
+
+def test_a_k_quant_whose_rows_256_divides_has_no_faults(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q4_K_M)
+    chooser = np.random.default_rng(0)
+    writer.add_tensor("token_embd.weight", chooser.normal(size=(8, 256)).astype(np.float16))
+    kind = gguf.GGMLQuantizationType.Q4_K
+    shape = gguf.quant_shape_to_byte_shape((512, 256), kind)
+    writer.add_tensor("blk.0.ffn_up.weight", np.zeros(shape, np.uint8), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    assert faults(path) == []
 
 
 def test_every_kind_is_looked_at(sound: dict[str, Path]) -> None:

@@ -6,6 +6,7 @@ Everything is read when a rule first asks for it; tensors stay on the disk.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -29,6 +30,8 @@ MODELFILE = "Modelfile"
 # Any of these makes a folder one that can be examined.
 MARKS = (CONFIG, ADAPTER_CONFIG, TOKENIZER_JSON, TOKENIZER_MODEL)
 
+WRITERS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "ForImageTextToText")
+TIKTOKEN = re.compile(rb"[A-Za-z0-9+/=]+ \d+\r?\n")  # a line of Llama 3's tokenizer.model
 # Names of the tables, by how they end; PyTorch's and transformers' families.
 EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight")
 HEADS = ("lm_head.weight", "embed_out.weight")
@@ -68,6 +71,12 @@ class ModelFolder:
         inner = self.config.get("text_config")
         return {**self.config, **inner} if isinstance(inner, dict) else self.config
 
+    @property
+    def generates(self) -> bool:
+        """Whether it is a model that writes text; a classifier has neither head nor ends."""
+        names = self.config.get("architectures") or ["ForCausalLM"]
+        return bool(self.config) and str(names[0]).endswith(WRITERS)
+
     @cached_property
     def generation(self) -> dict[str, Any]:
         return read_json(self.path / GENERATION)
@@ -103,19 +112,20 @@ class ModelFolder:
 
     @cached_property
     def proto(self) -> Any | None:
-        """`tokenizer.model` as SentencePiece's own message.
+        """`tokenizer.model` as SentencePiece's own message; None where there is none, or one of
+        tiktoken's under the same name.
 
         Raises:
             InputError: it is no SentencePiece model.
         """
         path = self.path / TOKENIZER_MODEL
-        if not path.is_file():
+        if not path.is_file() or TIKTOKEN.match(data := path.read_bytes()):
             return None
         from google.protobuf.message import DecodeError
         from sentencepiece import sentencepiece_model_pb2
 
         try:
-            proto = sentencepiece_model_pb2.ModelProto.FromString(path.read_bytes())
+            proto = sentencepiece_model_pb2.ModelProto.FromString(data)
         except DecodeError as error:
             raise InputError("no SentencePiece model", where=path) from error
         if not proto.pieces:

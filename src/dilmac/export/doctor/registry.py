@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, Literal
 
+from dilmac.core import InputError
 from dilmac.export.doctor.finding import Finding
 from dilmac.export.doctor.folder import ModelFolder
 from dilmac.export.doctor.gguf_file import GgufFile
@@ -35,6 +36,7 @@ class Rule:
 
 
 RULES: list[Rule] = []
+FOREIGN = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)
 
 
 def doctor_rule(name: str, *, of: Kind) -> Callable[[Look], Look]:
@@ -49,16 +51,31 @@ def doctor_rule(name: str, *, of: Kind) -> Callable[[Look], Look]:
 
 
 def find(subject: Subject) -> list[Finding]:
-    """What every rule finds in a folder or a GGUF, the worst first."""
+    """What every rule finds in a folder or a GGUF, the worst first.
+
+    Raises:
+        InputError: a file is damaged, or holds what a rule cannot read.
+    """
     _load_rules()
     of: Kind = "folder" if isinstance(subject, ModelFolder) else "gguf"
     found = [
         replace(finding, rule=rule.name)
         for rule in list(RULES)
         if rule.of == of
-        for finding in rule.look(subject)
+        for finding in _looked(rule, subject)
     ]
     return sorted(found, key=lambda finding: ("error", "warning", "note").index(finding.severity))
+
+
+def _looked(rule: Rule, subject: Subject) -> list[Finding]:
+    try:
+        return list(rule.look(subject))
+    except FOREIGN as error:  # a value of a type that no tool writes there
+        raise InputError(
+            f"the rule {rule.name} cannot read it ({type(error).__name__}: {error})",
+            where=subject.path,
+            mend="is a key of another type than other models have? --debug shows where",
+        ) from error
 
 
 def _load_rules() -> None:

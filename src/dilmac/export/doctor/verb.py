@@ -23,6 +23,7 @@ from dilmac.export.doctor.folder import ModelFolder
 from dilmac.export.doctor.gguf_file import GgufFile
 from dilmac.export.doctor.prove import prove_folder, prove_gguf
 from dilmac.export.doctor.registry import Subject, find
+from dilmac.models import with_model_folder
 
 MAX_ROUNDS = 3  # a mend may bring to light what another rule could not see before
 MADE = "mended"
@@ -35,6 +36,7 @@ def examine_model(config: DoctorConfig, *, force: bool = False) -> Figures:
         InputError: nothing that can be examined, a damaged file, or `out` lies in the model.
         ParityError: a mended copy is not the model.
     """
+    config = with_model_folder(config)
     source = _source_of(config.source)
     findings = _findings(config.model, source)
     figures: Figures = {"model": str(config.model), **_counted(findings)}
@@ -61,12 +63,10 @@ def subjects_of(path: Path, source: ModelFolder | None = None) -> list[Subject]:
     """What there is to look at: a folder, the GGUF files in it, or one GGUF.
 
     Raises:
-        InputError: nothing.
+        InputError: no model.
     """
     if path.is_file():
         return [GgufFile(path, source)]
-    if not path.is_dir():
-        raise InputError("no such file or folder", where=path)
     found: list[Subject] = []
     if (folder := ModelFolder(path, source)).is_there():
         found.append(folder)

@@ -88,9 +88,9 @@ def pad_is_eos(folder: ModelFolder) -> Iterator[Finding]:
 @doctor_rule("ends", of="folder")
 def eos_of_the_turn(folder: ModelFolder) -> Iterator[Finding]:
     """The eos against the token that the chat template ends an answer with."""
-    end, ends = end_of_turn(folder), eos_in_use(folder)
-    if not folder.config:
+    if not folder.generates:
         return
+    end, ends = end_of_turn(folder), eos_in_use(folder)
     eos = folder.token_named("eos_token")
     if end is None:
         row = folder.vocabulary.get(eos or "")

@@ -78,9 +78,8 @@ def types_of_gguf(file: GgufFile) -> Iterator[Finding]:
             weights[tensor.tensor_type] += tensor.n_elements
     most = weights.most_common(1)[0][0] if weights else None
     right = PLAIN.get(most) if most is not None else None
-    if most is None or (
-        (right is None) == (stated not in PLAIN.values()) and (right is None or right == stated)
-    ):
+    is_plain = right is not None or stated in PLAIN.values()
+    if most is None or not is_plain or right == stated:
         return
     yield Finding(
         "warning",

@@ -15,7 +15,7 @@ WHERE = f"{CONFIG}: tie_word_embeddings"
 @doctor_rule("tied", of="folder")
 def flag_and_tensors(folder: ModelFolder) -> Iterator[Finding]:
     """Tied with a head of its own, or untied without one."""
-    if not folder.config or folder.embedding is None or folder.is_tied is None:
+    if not folder.generates or folder.embedding is None or folder.is_tied is None:
         return
     head = folder.head
     if head is None and not folder.is_tied:

@@ -65,7 +65,9 @@ def as_transformers_opens_it(folder: ModelFolder) -> Iterator[Finding]:
     from transformers import AutoTokenizer
 
     try:
-        theirs = AutoTokenizer.from_pretrained(str(folder.path), local_files_only=True)
+        theirs = AutoTokenizer.from_pretrained(
+            str(folder.path), local_files_only=True, trust_remote_code=False
+        )
     except Exception as error:  # whatever transformers stumbles over is the finding
         found = f"{name} does not open it ({' '.join(str(error).split())[:120]})"
         mend = "write PreTrainedTokenizerFast, which reads tokenizer.json as it is"
