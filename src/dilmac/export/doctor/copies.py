@@ -13,6 +13,7 @@ from dilmac.core import InputError, read_json, say, write_json
 from dilmac.export.doctor.gguf_file import GgufFile
 
 LEFT_OUT = shutil.ignore_patterns("artifact.json", ".git")  # what no longer says the truth
+TOKEN_NAMES = ("tokenizer_config.json", "special_tokens_map.json")
 TOKENIZER_NAMES = ("tokenizer.json", "tokenizer.model")
 
 
@@ -47,6 +48,12 @@ class FolderCopy:
         change(content)
         write_json(self.path / name, content)
         self.touched.add(name)
+
+    def name_token(self, key: str, token: str) -> None:
+        """Set `eos_token` or `pad_token` wherever the folder names it."""
+        for name in TOKEN_NAMES:
+            if (self.path / name).is_file():
+                self.set_json(name, **{key: token})
 
     def write(self, name: str, content: str | bytes) -> None:
         """Write a file of text or bytes."""

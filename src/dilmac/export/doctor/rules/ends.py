@@ -107,9 +107,9 @@ def eos_of_the_turn(folder: ModelFolder) -> Iterator[Finding]:
             f"is {eos}, the configs stop at {_named(folder, ends)}: converters take the former",
             (*GGML, "ONNX"),
             f"set it to {end}",
-            lambda copy: copy.set_json(TOKENIZER_CONFIG, eos_token=end),
+            lambda copy: copy.name_token("eos_token", end),
         )
-    elif eos != end:
+    elif eos not in (None, end):
         yield Finding(
             "note",
             f"{TOKENIZER_CONFIG}: eos_token",
@@ -126,8 +126,7 @@ def _eos_finding(folder: ModelFolder, name: str, row: int, ends: list[Any], what
         for file in (CONFIG, GENERATION):
             if file == CONFIG or folder.generation:
                 copy.set_json(file, eos_token_id=value)
-        if folder.tokenizer_config:
-            copy.set_json(TOKENIZER_CONFIG, eos_token=name)
+        copy.name_token("eos_token", name)
 
     stops = f"stops at {_named(folder, ends)}" if ends else "names none"
     return Finding(
@@ -170,8 +169,7 @@ def _setting(name: str, key: str, value: int | None) -> Fix:
 def _padding_with(folder: ModelFolder, name: str) -> Fix:
     def fix(copy: Any) -> None:
         row = folder.vocabulary[name]
-        if folder.tokenizer_config:
-            copy.set_json(TOKENIZER_CONFIG, pad_token=name)
+        copy.name_token("pad_token", name)
         for file, settings in ((CONFIG, folder.config), (GENERATION, folder.generation)):
             if settings:
                 copy.set_json(file, pad_token_id=row)
