@@ -233,6 +233,7 @@ FAULTS: dict[str, Fault] = {
     # templates
     "template-missing": Fault("llama", removed(TEMPLATE), "chat-template", TEMPLATE, True),
     "template-unmarked": Fault("qwen3", written(TEMPLATE, PLAIN_CHATML), "chat-template", TEMPLATE, True, is_note=True),
+    "template-with-tools": Fault("llama", written(TEMPLATE, PLAIN_CHATML + "{# tools #}"), "chat-template", TEMPLATE, is_note=True),
     "template-broken": Fault("qwen3", written(TEMPLATE, "{% for m in messages %}{{ m.content"), "chat-template", TEMPLATE),
     "template-foreign": Fault("llama", written(TEMPLATE, LLAMA3), "chat-template", TEMPLATE),
     "template-twice": Fault("llama-tied", setting(NAMES, chat_template=LLAMA3), "chat-template", NAMES, True),

@@ -13,6 +13,7 @@ MARKER = re.compile(r"<\|[^|<>\s]{1,40}\|>|<start_of_turn>|<end_of_turn>")
 ASKED, ANSWERED = "Nasılsın Ayşe?", "İyiyim, sağ ol."
 TALK = [{"role": "user", "content": ASKED}, {"role": "assistant", "content": ANSWERED}]
 SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
+RICHER = ("tool", "function", "document", "image", "video")  # what ours does not write
 # What a template that is foreign to us may stumble over.
 FAULTS = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError)
 
@@ -74,7 +75,9 @@ def turn_end(
 
 def is_chatml(template: str, names: dict[str, str]) -> bool:
     """Whether it writes what dilmaç's own template writes, with and without a system and an open
-    answer, so that the one can stand for the other."""
+    answer, and knows nothing more, so that the one can stand for the other."""
+    if any(word in template for word in RICHER):
+        return False
     system = [{"role": "system", "content": "Kısa yaz."}]
     more = [{"role": "user", "content": "Ya sen?"}]
     talks = [TALK, system + TALK, TALK + more, more]
