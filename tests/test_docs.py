@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from dilmac.corpus import CorpusConfig
 from dilmac.estimate import RecipeEstimateConfig
 from dilmac.evaluate import CompareRunsConfig, EvaluateConfig
-from dilmac.export import GgufConfig, OllamaConfig, VerifyConfig
+from dilmac.export import DoctorConfig, GgufConfig, OllamaConfig, VerifyConfig
 from dilmac.models import ListConfig, PresetsConfig, ShowConfig, SuggestConfig
 from dilmac.quickstart import QuickstartConfig
 from dilmac.serve import ChatConfig
@@ -44,6 +44,7 @@ PAGES: dict[str, type[BaseModel] | tuple[type[BaseModel], ...]] = {
     "export-gguf": GgufConfig,
     "export-ollama": OllamaConfig,
     "export-verify": VerifyConfig,
+    "doctor": DoctorConfig,
     "chat": ChatConfig,
     "transplant": TransplantConfig,
     "heal": HealConfig,

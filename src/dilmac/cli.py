@@ -18,6 +18,8 @@ import dilmac
 from dilmac.cli_adapters import ADAPTER_CONFIGS, adapters_app
 from dilmac.cli_classify import CONFIGS as CLASSIFY_CONFIGS
 from dilmac.cli_classify import add_measuring, classify_app
+from dilmac.cli_doctor import CONFIGS as DOCTOR_CONFIGS
+from dilmac.cli_doctor import add_doctor
 from dilmac.cli_estimate import RecipeFlags, estimate_app
 from dilmac.cli_export import EXPORT_CONFIGS, export_app
 from dilmac.cli_models import CONFIGS, add_transplant, models_app
@@ -101,6 +103,7 @@ app.command(adapters_app(_show))
 add_transplant(app, _show)
 app.command(classify_app(_show))
 add_measuring(app, _show)
+add_doctor(app, _show)
 app.command(estimate_app(_show))
 app.command(export_app(_show))
 
@@ -361,6 +364,7 @@ def _config_of(error: ValidationError) -> type[BaseModel]:
         *CONFIGS,
         *ADAPTER_CONFIGS,
         *CLASSIFY_CONFIGS,
+        *DOCTOR_CONFIGS,
     )
     return next((config for config in known if config.__name__ == error.title), BaseModel)
 

@@ -1,6 +1,13 @@
 from .config import GgufConfig as GgufConfig
 from .config import OllamaConfig as OllamaConfig
 from .config import VerifyConfig as VerifyConfig
+from .doctor.config import DoctorConfig as DoctorConfig
+from .doctor.finding import Finding as Finding
+from .doctor.folder import ModelFolder as ModelFolder
+from .doctor.gguf_file import GgufFile as GgufFile
+from .doctor.registry import doctor_rule as doctor_rule
+from .doctor.screen import print_findings as print_findings
+from .doctor.verb import examine_model as examine_model
 from .gguf import export_gguf as export_gguf
 from .ollama import export_ollama as export_ollama
 from .verify import verify_export as verify_export

@@ -1,0 +1,1 @@
+"""Makes `tiny_models` known to the tests below."""
