@@ -20,6 +20,8 @@ from dilmac.cli_classify import CONFIGS as CLASSIFY_CONFIGS
 from dilmac.cli_classify import add_measuring, classify_app
 from dilmac.cli_estimate import RecipeFlags, estimate_app
 from dilmac.cli_models import CONFIGS, add_transplant, models_app
+from dilmac.cli_serve import CONFIGS as SERVE_CONFIGS
+from dilmac.cli_serve import add_talking
 from dilmac.core import Artifact, DilmacError, Figures, console, explain
 from dilmac.corpus import CorpusConfig
 from dilmac.estimate import EstimateConfig
@@ -27,7 +29,6 @@ from dilmac.evaluate import EvaluateConfig
 from dilmac.export import GgufConfig
 from dilmac.quickstart import QuickstartConfig
 from dilmac.recipe import RecipeConfig
-from dilmac.serve import ChatConfig
 from dilmac.tokenizer import CompareConfig, ExtendConfig, TokenizerConfig
 from dilmac.training import FinetuneConfig, PretrainConfig
 
@@ -57,7 +58,6 @@ NotAFlag = Annotated[tuple[str, ...], Parameter(parse=False, show=False)]
 
 
 DEFAULT_QUICKSTART = QuickstartConfig()
-DEFAULT_CHAT = ChatConfig()
 
 
 class CorpusFlags(CorpusConfig):
@@ -103,6 +103,7 @@ add_transplant(app, _show)
 app.command(classify_app(_show))
 add_measuring(app, _show)
 app.command(estimate_app(_show))
+add_talking(app, _show)
 
 
 @app.command(sort_key=0)
@@ -261,21 +262,6 @@ def export_gguf(
     _show(run(config, force=force), as_json)
 
 
-@app.command
-def chat(*, config: Annotated[ChatConfig, Flat] = DEFAULT_CHAT, as_json: Json = False) -> None:
-    """Talk to a model in the terminal, streamed; without --model to the one that ships.
-
-    Example: `dilmac chat --model gguf`
-    """
-    from dilmac.serve import chat as run
-
-    figures = run(config)
-    if as_json:
-        _print_figures(figures)
-    elif "answer" in figures:
-        print(figures["answer"])  # noqa: T201
-
-
 @app.command(name="run")
 def run_recipe(
     recipe: str,
@@ -367,13 +353,13 @@ def _config_of(error: ValidationError) -> type[BaseModel]:
         FinetuneConfig,
         EvaluateConfig,
         GgufConfig,
-        ChatConfig,
         QuickstartConfig,
         EstimateConfig,
         RecipeFlags,
         *CONFIGS,
         *ADAPTER_CONFIGS,
         *CLASSIFY_CONFIGS,
+        *SERVE_CONFIGS,
     )
     return next((config for config in known if config.__name__ == error.title), BaseModel)
 

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from dilmac.core import EngineError
-from dilmac.engines.interface import KEY_VARIABLE, EngineSpec, Sampling, Token
+from dilmac.engines.interface import KEY_VARIABLE, READING, EngineSpec, Sampling, Token
 from dilmac.tokenizer import require_characters
 
 START_SECONDS = 600.0  # a large model is read from a slow disk
@@ -280,7 +280,7 @@ class Completion:
                 message = self._engine._next(self._request)
                 if message["event"] == "done":
                     self.finish_reason = message["reason"]
-                else:
+                elif message["event"] != READING:
                     yield Token(id=message["token"], logprob=message["logprob"])
         finally:
             if self.finish_reason is None and self._engine.is_alive:
