@@ -12,7 +12,7 @@ from dilmac.evaluate import CompareRunsConfig, EvaluateConfig
 from dilmac.export import GgufConfig
 from dilmac.models import ListConfig, PresetsConfig, ShowConfig, SuggestConfig
 from dilmac.quickstart import QuickstartConfig
-from dilmac.serve import ChatConfig
+from dilmac.serve import ChatConfig, ServeConfig
 from dilmac.tokenizer import CompareConfig, ExtendConfig, TokenizerConfig
 from dilmac.training import (
     ClassifyConfig,
@@ -43,6 +43,7 @@ PAGES: dict[str, type[BaseModel] | tuple[type[BaseModel], ...]] = {
     "estimate": RecipeEstimateConfig,
     "export-gguf": GgufConfig,
     "chat": ChatConfig,
+    "serve": ServeConfig,
     "transplant": TransplantConfig,
     "heal": HealConfig,
     "models": (

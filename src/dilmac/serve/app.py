@@ -15,7 +15,7 @@ import dilmac
 from dilmac.core import ConfigError, Figures, say
 from dilmac.serve.api import errors, facts, generate
 from dilmac.serve.config import ServeConfig
-from dilmac.serve.guard import MAX_BODY_BYTES, HostGuard
+from dilmac.serve.guard import Door
 from dilmac.serve.line import EngineLine
 from dilmac.serve.service import Service
 
@@ -30,13 +30,12 @@ def create_app(service: Service) -> FastAPI:
         version=dilmac.__version__,
         docs_url=None,  # these pages load scripts from elsewhere; /openapi.json is there
         redoc_url=None,
-        max_body_size=MAX_BODY_BYTES,
     )
     app.state.service = service
     app.include_router(generate.router)
     app.include_router(facts.router)
     errors.install(app)
-    app.add_middleware(HostGuard)
+    app.add_middleware(Door)
     return app
 
 

@@ -11,30 +11,54 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dilmac.serve.api.errors import error_body
 
 MAX_BODY_BYTES = 2 << 20  # as Text Generation Inference
+TOO_LARGE = f"the body is over {MAX_BODY_BYTES} bytes"
 HOSTS = ("127.0.0.1", "localhost")
 
 
-class HostGuard:
-    """Refuses requests to another name than this machine's own: a web page that lets its own name
-    point here (DNS rebinding) would else be of the same origin as this server."""
+class Door:
+    """Refuses bodies that are too large, and requests to another name than this machine's own: a
+    web page that lets its own name point here (DNS rebinding) would else be of the same origin as
+    this server."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            host = Headers(scope=scope).get("host", "")
-            if host.rsplit(":", 1)[0].lower() not in HOSTS:
-                names = " or ".join(HOSTS)
-                refused = JSONResponse(error_body(f"call this server {names}", 400), 400)
-                await refused(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+        elif refusal := _refusal(Headers(scope=scope)):
+            await refusal(scope, receive, send)
+        else:
+            await self.app(scope, _counted(receive), send)
+
+
+def _refusal(headers: Headers) -> JSONResponse | None:
+    if headers.get("host", "").rsplit(":", 1)[0].lower() not in HOSTS:
+        return JSONResponse(error_body(f"call this server {' or '.join(HOSTS)}", 400), 400)
+    size = headers.get("content-length", "0")
+    if not size.isdecimal() or int(size) > MAX_BODY_BYTES:
+        return JSONResponse(error_body(TOO_LARGE, 413), 413)
+    return None
+
+
+def _counted(receive: Receive) -> Receive:
+    """The same for a body that does not tell its size."""
+    num_bytes = 0
+
+    async def counted() -> Message:
+        nonlocal num_bytes
+        message = await receive()
+        num_bytes += len(message.get("body", b""))
+        if num_bytes > MAX_BODY_BYTES:
+            raise HTTPException(413, TOO_LARGE)
+        return message
+
+    return counted
 
 
 class StrictRequest(Request):
