@@ -45,8 +45,7 @@ class EngineLine:
         self._engine = Engine(spec)
         self.context = self._engine.context
         self._turn = asyncio.Lock()
-        self._starting = asyncio.Lock()
-        self._restart: asyncio.Task[Engine] | None = None
+        self._start: asyncio.Task[None] | None = None
 
     @property
     def is_alive(self) -> bool:
@@ -58,17 +57,24 @@ class EngineLine:
         Raises:
             EngineError: it died and cannot be started.
         """
-        async with self._starting:
-            if not self._engine.is_alive:
-                await asyncio.to_thread(self._engine.close)
-                self._engine = await asyncio.to_thread(Engine, self.spec)
-            return self._engine
+        if not self.is_alive:
+            self.restart()
+            if self._start is not None:
+                await asyncio.shield(self._start)  # who goes away leaves it to the others
+        return self._engine
 
     def restart(self) -> None:
         """Begin to start a dead engine again, without waiting for it."""
-        if not self.is_alive and (self._restart is None or self._restart.done()):
-            self._restart = asyncio.create_task(self.engine())
-            self._restart.add_done_callback(_say_failure)
+        if not self.is_alive and (self._start is None or self._start.done()):
+            self._start = asyncio.create_task(self._started())
+            self._start.add_done_callback(_say_failure)
+
+    async def _started(self) -> None:
+        def start() -> Engine:
+            self._engine.close()
+            return Engine(self.spec)
+
+        self._engine = await asyncio.to_thread(start)
 
     async def answer(
         self, prompt: list[int], sampling: Sampling, stop: tuple[str, ...]
@@ -78,6 +84,7 @@ class EngineLine:
         Raises:
             BusyError: too many wait already.
             EngineError: the engine died while it answered; it is being started again.
+            DilmacError: the engine refused what it was given.
         """
         async with self._in_turn():
             try:
@@ -88,7 +95,9 @@ class EngineLine:
                         yield item
                 finally:
                     generation.cancel()
-            except EngineError:
+            except EngineError as error:
+                if self.is_alive:  # it refused: a fault of ours, which no repetition mends
+                    raise DilmacError(error.found, where=error.where) from error
                 self.restart()
                 raise
 
@@ -113,8 +122,8 @@ class EngineLine:
         self._engine.close()
 
 
-def _say_failure(restart: asyncio.Task[Engine]) -> None:
-    if not restart.cancelled() and (error := restart.exception()):
+def _say_failure(start: asyncio.Task[None]) -> None:
+    if not start.cancelled() and (error := start.exception()):
         say(f"the engine cannot be started again: {error}")
 
 
