@@ -27,7 +27,9 @@ HTTP_SECONDS = 600
 # Between two batches of a prompt a cancelled request ends. On a CPU 128 tokens are read as fast as
 # 512 (480 tokens of dilmac-mini took 0.35 s of one core in batches of 64 to 512).
 PROMPT_BATCH = 128
-CACHE_MIB = 256  # prompts of earlier conversations that are kept [MiB]; the server's own is 8192
+# Prompts of earlier conversations that are kept [MiB]; the server's own is 8192. They grew by 22 KB
+# with each request to a tiny model; the conversation that is under way is kept without them.
+CACHE_MIB = 0
 PIN = 1e6  # added to the logit of the token that must be sampled
 WIDENING = (64, 1024)  # most probable tokens to look through for one
 
