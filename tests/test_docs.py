@@ -12,7 +12,7 @@ from dilmac.evaluate import CompareRunsConfig, EvaluateConfig
 from dilmac.export import DoctorConfig, GgufConfig, OllamaConfig, VerifyConfig
 from dilmac.models import ListConfig, PresetsConfig, ShowConfig, SuggestConfig
 from dilmac.quickstart import QuickstartConfig
-from dilmac.serve import ChatConfig
+from dilmac.serve import ChatConfig, ServeConfig
 from dilmac.tokenizer import CompareConfig, ExtendConfig, TokenizerConfig
 from dilmac.training import (
     ClassifyConfig,
@@ -46,6 +46,7 @@ PAGES: dict[str, type[BaseModel] | tuple[type[BaseModel], ...]] = {
     "export-verify": VerifyConfig,
     "doctor": DoctorConfig,
     "chat": ChatConfig,
+    "serve": ServeConfig,
     "transplant": TransplantConfig,
     "heal": HealConfig,
     "models": (

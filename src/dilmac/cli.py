@@ -23,13 +23,14 @@ from dilmac.cli_doctor import add_doctor
 from dilmac.cli_estimate import RecipeFlags, estimate_app
 from dilmac.cli_export import EXPORT_CONFIGS, export_app
 from dilmac.cli_models import CONFIGS, add_transplant, models_app
+from dilmac.cli_serve import CONFIGS as SERVE_CONFIGS
+from dilmac.cli_serve import add_talking
 from dilmac.core import Artifact, DilmacError, Figures, console, explain
 from dilmac.corpus import CorpusConfig
 from dilmac.estimate import EstimateConfig
 from dilmac.evaluate import EvaluateConfig
 from dilmac.quickstart import QuickstartConfig
 from dilmac.recipe import RecipeConfig
-from dilmac.serve import ChatConfig
 from dilmac.tokenizer import CompareConfig, ExtendConfig, TokenizerConfig
 from dilmac.training import FinetuneConfig, PretrainConfig
 
@@ -58,7 +59,6 @@ NotAFlag = Annotated[tuple[str, ...], Parameter(parse=False, show=False)]
 
 
 DEFAULT_QUICKSTART = QuickstartConfig()
-DEFAULT_CHAT = ChatConfig()
 
 
 class CorpusFlags(CorpusConfig):
@@ -106,6 +106,7 @@ add_measuring(app, _show)
 add_doctor(app, _show)
 app.command(estimate_app(_show))
 app.command(export_app(_show))
+add_talking(app, _show)
 
 
 @app.command(sort_key=0)
@@ -251,21 +252,6 @@ def finetune(
         _show(preview_data(config) if config.preview else run(config, force=force), as_json)
 
 
-@app.command
-def chat(*, config: Annotated[ChatConfig, Flat] = DEFAULT_CHAT, as_json: Json = False) -> None:
-    """Talk to a model in the terminal, streamed; without --model to the one that ships.
-
-    Example: `dilmac chat --model gguf`
-    """
-    from dilmac.serve import chat as run
-
-    figures = run(config)
-    if as_json:
-        _print_figures(figures)
-    elif "answer" in figures:
-        print(figures["answer"])  # noqa: T201
-
-
 @app.command(name="run")
 def run_recipe(
     recipe: str,
@@ -357,7 +343,6 @@ def _config_of(error: ValidationError) -> type[BaseModel]:
         FinetuneConfig,
         EvaluateConfig,
         *EXPORT_CONFIGS,
-        ChatConfig,
         QuickstartConfig,
         EstimateConfig,
         RecipeFlags,
@@ -365,6 +350,7 @@ def _config_of(error: ValidationError) -> type[BaseModel]:
         *ADAPTER_CONFIGS,
         *CLASSIFY_CONFIGS,
         *DOCTOR_CONFIGS,
+        *SERVE_CONFIGS,
     )
     return next((config for config in known if config.__name__ == error.title), BaseModel)
 

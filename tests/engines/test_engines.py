@@ -11,7 +11,9 @@ import psutil
 import pytest
 
 from dilmac.core import EngineError, InputError
-from dilmac.engines import Engine, EngineSpec, Sampling, engine_for
+from dilmac.engines import Engine, EngineSpec, Sampling, Token, engine_for
+from dilmac.engines.interface import READING
+from dilmac.engines.transformers import Transformers
 from dilmac.tokenizer import Tokenizer
 
 LONG = Sampling(max_tokens=100, temperature=1.5, top_k=0, top_p=1.0)
@@ -206,3 +208,29 @@ def test_a_path_says_its_engine(tiny_chat: Path, tiny_gguf: Path, tmp_path: Path
     for nothing in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(InputError):
             engine_for(nothing)
+
+
+def test_a_long_prompt_is_read_in_parts_and_can_be_cancelled_between(tiny_chat: Path) -> None:
+    backend = Transformers(EngineSpec(kind="transformers", model=tiny_chat))
+    prompt = [1, *range(300, 400)]
+    greedy = Sampling(max_tokens=6, temperature=0)
+    whole = [item.id for item in backend.generate(prompt, greedy, bool) if isinstance(item, Token)]
+    backend.prompt_batch = 16
+    items = list(backend.generate(prompt, greedy, bool))
+    assert items[:6] == [READING] * 6 and isinstance(items[6], Token)
+    assert [item.id for item in items if isinstance(item, Token)] == whole
+    asked = iter([False, False, True])
+    assert list(backend.generate(prompt, greedy, lambda: next(asked))) == [
+        READING,
+        READING,
+        "cancelled",
+    ]
+
+
+def test_a_question_after_the_death_is_answered_at_once(tiny_gguf: Path) -> None:
+    spec = EngineSpec(kind="llamacpp", model=tiny_gguf / "model-f16.gguf")
+    with Engine(spec, silence_seconds=1000.0) as engine:
+        os.kill(engine.pid, signal.SIGKILL)
+        for _ in range(3):
+            with pytest.raises(EngineError, match=r"is not running any more|died"):
+                engine.tokenize(["Merhaba!"])

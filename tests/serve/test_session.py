@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from dilmac.cli import app
 from dilmac.core import EngineError, InputError
 from dilmac.serve import ChatConfig, ChatSession
+from dilmac.tokenizer import Message
+from dilmac.training.data.read import read_instructions
 
 
 @pytest.fixture
@@ -63,3 +66,43 @@ def test_a_closed_answer_is_cancelled_and_remembered(session: ChatSession) -> No
     answer.close()
     assert session.history[-1].content == piece
     assert isinstance("".join(session.ask("Devam.")), str)
+
+
+def test_a_conversation_is_saved_as_finetune_reads_it(tmp_path: Path) -> None:
+    talk = ChatSession(ChatConfig(model=tmp_path, system="Kısa yaz."))
+    talk.history = [
+        Message("user", "Merhaba!"),
+        Message("assistant", "Selam.", "Biri selam verdi."),
+    ]
+    path = tmp_path / "konuşma.jsonl"
+    talk.save(path)
+    (example,) = read_instructions(path)
+    assert list(example.messages) == [Message("system", "Kısa yaz."), *talk.history]
+    for place in (path, tmp_path / "nowhere" / "x.jsonl"):
+        with pytest.raises(InputError):
+            talk.save(place)
+
+
+def test_the_system_message_can_change(session: ChatSession) -> None:
+    "".join(session.ask("Merhaba!"))
+    ids = session._prompt([Message("user", "Peki?")], session.engine)
+    session.system = "Kısa yaz."
+    longer = session._prompt([Message("user", "Peki?")], session.engine)
+    assert longer[-len(ids) :] == ids and session.engine.tokenize(["Kısa yaz."])[0][1] in longer
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], (0.7, 40, 0.95)),
+        (["--preset", "deterministic"], (0.0, 40, 0.95)),
+        (["--preset", "creative"], (0.9, 50, 0.95)),
+        (["--preset", "creative", "--temperature", "0.7", "--top-p", "1"], (0.7, 50, 1.0)),
+        (["--temperature", "1.5"], (1.5, 40, 0.95)),
+    ],
+)
+def test_flags_win_over_a_preset(flags: list[str], expected: tuple[float, int, float]) -> None:
+    _, bound, _ = app.parse_args(["chat", *flags])
+    config = bound.arguments.get("config", ChatConfig())
+    sampling = config.sampling(0)
+    assert (sampling.temperature, sampling.top_k, sampling.top_p) == expected

@@ -42,13 +42,20 @@ def engine_of(chat: Any) -> psutil.Process:
     return next(iter(psutil.Process(chat.pid).children()))
 
 
-def test_two_turns_are_streamed_and_the_end_is_clean(chat: Any) -> None:
+def test_two_turns_are_streamed_and_the_end_is_clean(chat: Any, tmp_path: Path) -> None:
     for text in ("Merhaba!", "Bugün hava nasıl?"):
         chat.sendline(text)
         chat.expect(SPEED)
         chat.expect("> ")
+    chat.sendline(f"/save {tmp_path / 'a.jsonl'}")
+    chat.expect("saved: ")
+    assert len(json.loads((tmp_path / "a.jsonl").read_text())["messages"]) == 4
+    chat.sendline("/system Kısa yaz.")
+    chat.expect("system message: Kısa yaz")
     chat.sendline("/reset")
     chat.expect("forgotten")
+    chat.sendline("/savee")
+    chat.expect("no command /savee")
     chat.sendline("/help")
     chat.expect("Ctrl-D")
     engine = engine_of(chat)

@@ -1,3 +1,6 @@
+from .answer import Answer as Answer
+from .answer import Piece as Piece
+from .answer import answer_stops as answer_stops
 from .client import Completion as Completion
 from .client import Engine as Engine
 from .content import EngineTokenizer as EngineTokenizer
@@ -7,3 +10,6 @@ from .interface import EngineSpec as EngineSpec
 from .interface import Sampling as Sampling
 from .interface import Token as Token
 from .interface import engine_for as engine_for
+from .presets import PRESETS as PRESETS
+from .presets import PresetName as PresetName
+from .presets import with_preset as with_preset

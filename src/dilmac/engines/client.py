@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from dilmac.core import EngineError
-from dilmac.engines.interface import KEY_VARIABLE, EngineSpec, Sampling, Token
+from dilmac.engines.interface import KEY_VARIABLE, READING, EngineSpec, Sampling, Token
 from dilmac.tokenizer import require_characters
 
 START_SECONDS = 600.0  # a large model is read from a slow disk
@@ -48,6 +48,7 @@ class Engine:
         self._requests: dict[int, queue.Queue[Message]] = {}
         self._lock = threading.Lock()
         self._next_id = 0
+        self._is_closed = False
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
         key = secrets.token_hex(32)
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -127,6 +128,7 @@ class Engine:
         except (OSError, ValueError):
             pass  # the connection broke; everybody who waits is told below
         with self._lock:
+            self._is_closed = True
             for waiting in self._requests.values():
                 waiting.put(_CLOSED)
 
@@ -203,6 +205,8 @@ class Engine:
             self._next_id += 1
             request = self._next_id
             self._requests[request] = queue.Queue()
+            if self._is_closed:  # after everybody was told: nobody will answer
+                self._requests[request].put(_CLOSED)
         self._write({"op": op, "id": request, **values})
         return request
 
@@ -280,7 +284,7 @@ class Completion:
                 message = self._engine._next(self._request)
                 if message["event"] == "done":
                     self.finish_reason = message["reason"]
-                else:
+                elif message["event"] != READING:
                     yield Token(id=message["token"], logprob=message["logprob"])
         finally:
             if self.finish_reason is None and self._engine.is_alive:

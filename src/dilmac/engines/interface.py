@@ -2,7 +2,7 @@
 
 Messages are JSON objects, one a line, over a loopback socket that the child opens with a one-time
 key. To the child: `generate`, `cancel`, `tokenize`, `detokenize`, `score`, `logprobs`. From it:
-`ready`, `token`, `done`, `result`, `error`.
+`ready`, `reading`, `token`, `done`, `result`, `error`.
 """
 
 from __future__ import annotations
@@ -55,6 +55,9 @@ class Token(Config):
 
 FinishReason = Literal["stop", "length", "cancelled"]
 
+READING: Literal["reading"] = "reading"  # a sign of life while a long prompt is read
+Progress = FinishReason | Literal["reading"]
+
 
 class Backend(Protocol):
     """What an engine implements inside its process. Every method may be called from a thread."""
@@ -65,8 +68,9 @@ class Backend(Protocol):
 
     def generate(
         self, prompt: list[int], sampling: Sampling, is_cancelled: Any
-    ) -> Iterator[Token | FinishReason]:
-        """Tokens one by one, and why it ended as the last item."""
+    ) -> Iterator[Token | Progress]:
+        """Tokens one by one, and why it ended as the last item; before the first token `READING`
+        now and then. `is_cancelled` is looked at between all of them."""
         ...
 
     def tokenize(self, texts: list[str]) -> list[list[int]]:

@@ -15,7 +15,7 @@ import threading
 from typing import Any
 
 from dilmac.core import DilmacError
-from dilmac.engines.interface import KEY_VARIABLE, Backend, EngineSpec, Sampling, Token
+from dilmac.engines.interface import KEY_VARIABLE, READING, Backend, EngineSpec, Sampling, Token
 
 
 class Worker:
@@ -62,6 +62,8 @@ class Worker:
         for item in backend.generate(message["prompt"], sampling, is_cancelled):
             if isinstance(item, Token):
                 self.send(event="token", id=request, token=item.id, logprob=item.logprob)
+            elif item == READING:
+                self.send(event=READING, id=request)
             else:
                 self.send(event="done", id=request, reason=item)
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, Protocol, Self
 
-from dilmac.engines import Engine, EngineSpec, EngineTokenizer, Sampling
+from dilmac.engines import Engine, EngineSpec, EngineTokenizer, Sampling, answer_stops
 from dilmac.evaluate.bits import Bits, windows_of
 from dilmac.tokenizer import (
-    ANSWER_MARKS,
     IM_END,
     IM_START,
     Message,
@@ -196,8 +195,7 @@ class EngineSubject:
         return cut_at(self.engine.detokenize(said) if said else "", until)
 
     def _stop_ids(self) -> tuple[int, ...]:
-        control = self.engine.control_tokens
-        return tuple(row for name, row in control.items() if name not in ANSWER_MARKS)
+        return answer_stops(self.engine.control_tokens)
 
     def answer(self, message: str, sampling: Sampling) -> Answer:
         prompt = encode_chat(self.tokenizer, [Message("user", message)], open_answer=True).ids

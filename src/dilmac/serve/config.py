@@ -1,20 +1,20 @@
-"""Settings of `dilmac chat`."""
+"""Settings of `dilmac chat` and `dilmac serve`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from dilmac.core import Config, EngineError, say
-from dilmac.engines import EngineSpec, Sampling, engine_for
+from dilmac.engines import EngineSpec, PresetName, Sampling, engine_for, with_preset
 from dilmac.models import DEFAULT_MODEL, is_shipped, model_folder
 from dilmac.serve.first_use import NoGgufError, shipped_gguf
 
 
-class ChatConfig(Config):
-    """Talk to a model in the terminal."""
+class RunningConfig(Config):
+    """Which model runs in which engine."""
 
     model: Path = Field(
         Path(DEFAULT_MODEL),
@@ -23,18 +23,7 @@ class ChatConfig(Config):
     engine: Literal["auto", "transformers", "llamacpp"] = Field(
         "auto", description="what runs it; auto takes llama.cpp for a GGUF and for what ships"
     )
-    system: str = Field("", description="system message; none by default")
-    say: str | None = Field(None, description="ask this once, print the answer, and end")
     context: int | None = Field(None, ge=8, description="window [tokens]; the model's by default")
-    max_tokens: int = Field(200, ge=1, description="longest answer [tokens]")
-    temperature: float = Field(
-        0.7, ge=0, le=5, description="0 always takes the most probable token"
-    )
-    top_k: int = Field(40, ge=0, description="only the k most probable tokens; 0 takes all")
-    top_p: float = Field(0.95, gt=0, le=1, description="only the most probable tokens of this mass")
-    seed: int = Field(
-        42, ge=0, lt=2**31, description="seed of the first answer; each turn adds one"
-    )
 
     def engine_spec(self) -> EngineSpec:
         """Which engine runs which file.
@@ -66,12 +55,55 @@ class ChatConfig(Config):
             say(f"{folder.name} runs in transformers: {error}")
             return without
 
+
+class ChatConfig(RunningConfig):
+    """Talk to a model in the terminal."""
+
+    system: str = Field("", description="system message; none by default")
+    say: str | None = Field(None, description="ask this once, print the answer, and end")
+    max_tokens: int = Field(200, ge=1, description="longest answer [tokens]")
+    preset: PresetName | None = Field(
+        None,
+        description="deterministic (always the most probable token) or creative; settings given "
+        "beside it win",
+    )
+    temperature: float = Field(
+        0.7, ge=0, le=5, description="0 always takes the most probable token"
+    )
+    top_k: int = Field(40, ge=0, description="only the k most probable tokens; 0 takes all")
+    top_p: float = Field(0.95, gt=0, le=1, description="only the most probable tokens of this mass")
+    seed: int = Field(
+        42, ge=0, lt=2**31, description="seed of the first answer; each turn adds one"
+    )
+
     def sampling(self, turn: int) -> Sampling:
         """How the answer of a turn (from 0) is drawn; stops are the session's to add."""
+        choices = ("temperature", "top_k", "top_p")
+        defaults = {name: getattr(self, name) for name in choices}
+        given: dict[str, Any] = {
+            name: value for name, value in defaults.items() if name in self.model_fields_set
+        }
         return Sampling(
             max_tokens=self.max_tokens,
-            temperature=self.temperature,
-            top_k=self.top_k,
-            top_p=self.top_p,
             seed=self.seed + turn,
+            **{**defaults, **with_preset(self.preset, given)},
         )
+
+
+class ServeConfig(RunningConfig):
+    """Serve a model over HTTP as OpenAI does, to this machine only."""
+
+    port: int = Field(8000, ge=0, le=65535, description="port on 127.0.0.1; 0 takes a free one")
+    name: str | None = Field(
+        None,
+        min_length=1,
+        description="what requests call the model; the name of its folder or file by default",
+    )
+    max_waiting: int = Field(
+        64, ge=0, description="requests that may wait in line; the next one is told to come later"
+    )
+
+    @property
+    def served_name(self) -> str:
+        """The model's name in requests and answers."""
+        return self.name or self.model.name.removesuffix(".gguf") or self.model.resolve().name

@@ -46,5 +46,7 @@ from .special import IM_END as IM_END
 from .special import IM_START as IM_START
 from .special import PAD as PAD
 from .special import SPACE_MARK as SPACE_MARK
+from .special import THINK_END as THINK_END
+from .special import THINK_START as THINK_START
 from .special import document_start as document_start
 from .train import train_tokenizer as train_tokenizer

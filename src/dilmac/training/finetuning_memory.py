@@ -65,9 +65,8 @@ def finetuning_bytes(
     kept += 0 if is_full else _kept_beside(shape, method, lora_rank, wide)
     if checkpointing:
         kept, again = wide * width * layers, kept // layers
-    each = wide + (0 if device == "cuda" else FP32 * LOGIT_COPIES)
     read = batch_tokens if learned_tokens is None else learned_tokens
-    tile = min(read, TILE_TOKENS) * min(num_rows, TILE_ROWS) * each
+    tile = _tile_bytes(read, num_rows, wide, device)
     head = num_rows * width
     logits = tile + (FP32 * head if rows else 0)  # the gradient of the head's table
     scratch = max(0, batch_tokens * (again + SCRATCH * width) - logits)
@@ -86,6 +85,12 @@ def finetuning_bytes(
         activations=batch_tokens * kept + scratch + 2 * FP32 * context * shape.head_size,
         logits=logits,
     )
+
+
+def _tile_bytes(tokens: int, rows: int, wide: int, device: str) -> int:
+    """A tile of logits, with what its backward pass holds beside it where Triton does not run."""
+    each = wide + (0 if device == "cuda" else FP32 * LOGIT_COPIES)
+    return min(tokens, TILE_TOKENS) * min(rows, TILE_ROWS) * each
 
 
 def _sides(shape: Preset) -> list[tuple[int, int]]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from dilmac.core import EngineError, InputError
-from dilmac.engines import Engine, EngineTokenizer
+from dilmac.engines import Answer, Engine, EngineTokenizer, Piece, answer_stops
 from dilmac.serve.config import ChatConfig
-from dilmac.tokenizer import ANSWER_MARKS, Message, encode_chat
-
-# A character whose bytes have not all come yet is decoded as this; it is held back.
-_INCOMPLETE = "\ufffd"
+from dilmac.tokenizer import Message, encode_chat
 
 
 @dataclass
@@ -30,13 +29,20 @@ class Speed:
 
 @dataclass
 class ChatSession:
-    """Holds the history and an engine that is started when needed, again after its death."""
+    """Holds the history and an engine that is started when needed, again after its death.
+
+    `system` is the system message from now on, the config's at first.
+    """
 
     config: ChatConfig
     history: list[Message] = field(default_factory=list)
     last: Speed = field(default_factory=Speed)
     num_turns: int = 0
+    system: str = ""
     _engine: Engine | None = None
+
+    def __post_init__(self) -> None:
+        self.system = self.system or self.config.system
 
     @property
     def engine(self) -> Engine:
@@ -55,54 +61,51 @@ class ChatSession:
     def ask(self, text: str) -> Generator[str, None, None]:
         """Pieces of the answer as they come. A turn whose engine died is not remembered.
 
-        Closing the iterator early, or Ctrl-C, cancels the answer and remembers what came of it.
+        What the model thinks before it answers comes first, and an empty line after it; `history`
+        keeps it apart. Closing the iterator early, or Ctrl-C, cancels the answer and remembers
+        what came of it.
 
         Raises:
             EngineError: the engine died; the next call starts it again.
             InputError: the message alone is longer than the context.
         """
         turn = [*self.history, Message("user", text)]
-        answer = ""
+        said = {True: "", False: ""}
         try:
             for piece in self._answer(turn):
-                answer += piece
-                yield piece
+                if said[True] and not said[False] and not piece.is_reasoning:
+                    yield "\n\n"
+                said[piece.is_reasoning] += piece.text
+                yield piece.text
         except (EngineError, InputError):
             raise
         except (GeneratorExit, KeyboardInterrupt):
-            self._remember(turn, answer)
+            self._remember(turn, said)
             raise
-        self._remember(turn, answer)
+        self._remember(turn, said)
 
-    def _remember(self, turn: list[Message], answer: str) -> None:
-        self.history = [*turn, Message("assistant", answer)]
+    def _remember(self, turn: list[Message], said: dict[bool, str]) -> None:
+        self.history = [*turn, Message("assistant", said[False], said[True] or None)]
         self.num_turns += 1
 
-    def _answer(self, turn: list[Message]) -> Iterator[str]:
+    def _answer(self, turn: list[Message]) -> Iterator[Piece]:
         engine = self.engine
         ids = self._prompt(turn, engine)
-        stop_ids = (row for name, row in engine.control_tokens.items() if name not in ANSWER_MARKS)
         sampling = self.config.sampling(self.num_turns).model_copy(
-            update={"stop_ids": tuple(stop_ids)}
+            update={"stop_ids": answer_stops(engine.control_tokens)}
         )
         self.last = Speed()
         started = time.monotonic()
-        completion = engine.generate(ids, sampling)
-        rows: list[int] = []
-        shown = ""
-        for token in completion:
-            rows.append(token.id)
-            whole = engine.detokenize(rows).rstrip(_INCOMPLETE)
-            self.last.tokens, self.last.seconds = len(rows), time.monotonic() - started
-            if len(whole) > len(shown):
-                yield whole[len(shown) :]
-                shown = whole
-        self.last.finish_reason = completion.finish_reason
+        answer = Answer(engine, engine.generate(ids, sampling))
+        for piece in answer:
+            self.last.tokens, self.last.seconds = answer.num_tokens, time.monotonic() - started
+            yield piece
+        self.last = Speed(answer.num_tokens, time.monotonic() - started, answer.finish_reason)
 
     def _prompt(self, turn: list[Message], engine: Engine) -> list[int]:
         """Ids of the conversation; the oldest turns are left out where the context is too small."""
         tokenizer = EngineTokenizer(engine)
-        system = [Message("system", self.config.system)] if self.config.system else []
+        system = [Message("system", self.system)] if self.system else []
         kept = list(turn)
         while True:
             ids = encode_chat(tokenizer, [*system, *kept], open_answer=True).ids
@@ -122,8 +125,32 @@ class ChatSession:
         """Forget the conversation."""
         self.history = []
 
+    def save(self, path: Path) -> None:
+        """Write the conversation as one record of JSONL, which `dilmac finetune` reads.
+
+        Raises:
+            InputError: the file is there already, or cannot be written.
+        """
+        system = [Message("system", self.system)] if self.system else []
+        record = {"messages": [_record(message) for message in [*system, *self.history]]}
+        try:
+            with path.expanduser().open("x", encoding="utf-8") as file:
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        except FileExistsError:
+            raise InputError("is there already", where=path, mend="choose another name") from None
+        except OSError as error:
+            raise InputError(f"cannot be written ({error.strerror})", where=path) from error
+
     def close(self) -> None:
         """End the engine."""
         if self._engine is not None:
             self._engine.close()
             self._engine = None
+
+
+def _record(message: Message) -> dict[str, str]:
+    """A turn in the form of OpenAI's messages."""
+    record = {"role": message.role, "content": message.content}
+    if message.reasoning is not None:
+        record["reasoning_content"] = message.reasoning
+    return record

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
+from pathlib import Path
 
 from dilmac.core import DilmacError, EngineError, Figures, say
 from dilmac.serve.chat.session import ChatSession
 from dilmac.serve.config import ChatConfig
 
-HELP = "/reset forgets the conversation · /exit or Ctrl-D ends · Ctrl-C stops an answer"
+HELP = (
+    "/reset forgets the conversation · /system TEXT sets the system message, - takes it away · "
+    "/save FILE writes the conversation as JSONL\n"
+    "/help lists this · /exit or Ctrl-D ends · Ctrl-C stops an answer"
+)
 
 
 def chat(config: ChatConfig) -> Figures:
@@ -22,8 +28,9 @@ def chat(config: ChatConfig) -> Figures:
     session = ChatSession(config)
     try:
         if config.say is not None:
-            answer = "".join(session.ask(config.say))
-            return {"answer": answer, **_speed(session)}
+            for _ in session.ask(config.say):
+                pass
+            return {"answer": session.history[-1].content, **_speed(session)}
         return _converse(session)
     finally:
         session.close()
@@ -35,19 +42,43 @@ def _converse(session: ChatSession) -> Figures:
     with contextlib.suppress(ImportError):  # line editing and history where the system has it
         import readline  # noqa: F401
     while (text := _read_line()) is not None:
-        match text.strip():
-            case "":
-                continue
-            case "/exit" | "/quit":
-                break
-            case "/reset":
-                session.reset()
-                say("the conversation is forgotten")
-            case "/help":
-                say(HELP)
-            case _:
-                _turn(session, text.strip())
+        line = text.strip()
+        if line in ("/exit", "/quit"):
+            break
+        if line.startswith("/"):
+            _command(session, *line.split(maxsplit=1))
+        elif line:
+            _turn(session, line)
     return {"turns": session.num_turns}
+
+
+def _command(session: ChatSession, name: str, value: str = "") -> None:
+    match name:
+        case "/reset":
+            session.reset()
+            say("the conversation is forgotten")
+        case "/system":
+            if value:
+                session.system = "" if value == "-" else value
+            say(f"system message: {session.system}" if session.system else "no system message")
+        case "/save":
+            _save(session, value)
+        case "/help":
+            say(HELP)
+        case _:
+            say(f"there is no command {name}\n{HELP}")
+
+
+def _save(session: ChatSession, name: str) -> None:
+    if not session.history:
+        say("nothing was said yet")
+        return
+    path = Path(name or f"chat-{time.strftime('%Y%m%d-%H%M%S')}.jsonl")
+    try:
+        session.save(path)
+        say(f"saved: {path}")
+    except DilmacError as error:
+        say(str(error))
 
 
 def _read_line() -> str | None:

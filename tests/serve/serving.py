@@ -1,0 +1,95 @@
+"""A real `dilmac serve` on loopback, and ways to talk to it that clients do not offer."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import openai
+import psutil
+
+START_SECONDS = 300
+JSON = {"Content-Type": "application/json"}
+
+
+@dataclass
+class Served:
+    """A running server: its process, its port, and the name of its model."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    name: str
+
+    @cached_property
+    def client(self) -> openai.OpenAI:
+        return openai.OpenAI(
+            base_url=f"http://127.0.0.1:{self.port}/v1", api_key="none", max_retries=0
+        )
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+
+    def ask(
+        self,
+        path: str,
+        body: Any = None,
+        *,
+        raw: bytes | Iterator[bytes] | None = None,
+        headers: dict[str, str] = JSON,
+    ) -> tuple[int, Any]:
+        """Status and JSON; a GET without a body."""
+        connection = self.connect()
+        data = raw if raw is not None else json.dumps(body).encode()
+        is_get = body is None and raw is None
+        connection.request("GET" if is_get else "POST", path, None if is_get else data, headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        return answer.status, json.loads(text)
+
+    def begin(self, path: str, body: Any) -> http.client.HTTPConnection:
+        """Send a request and wait for nothing; closing the connection hangs up."""
+        connection = self.connect()
+        connection.request("POST", path, json.dumps({"model": self.name, **body}).encode(), JSON)
+        return connection
+
+    def health(self) -> dict[str, Any]:
+        facts: dict[str, Any] = self.ask("/health")[1]
+        return facts
+
+    @property
+    def engine(self) -> psutil.Process:
+        return next(iter(psutil.Process(self.process.pid).children()))
+
+
+@contextmanager
+def served(model: Path, log: Path, *flags: str) -> Iterator[Served]:
+    """`dilmac serve --model …` on a free port, until the end of the block."""
+    command = [sys.executable, "-m", "dilmac", "serve", "--model", str(model), "--port", "0"]
+    with log.open("wb") as file:
+        process = subprocess.Popen([*command, *flags], stdout=file, stderr=file)
+    try:
+        wait_until(lambda: "/v1" in log.read_text() or process.poll() is not None)
+        found = re.search(r"127\.0\.0\.1:(\d+)/v1", log.read_text())
+        assert found, log.read_text()
+        yield Served(process, int(found[1]), model.name)
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
