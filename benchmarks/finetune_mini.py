@@ -5,8 +5,7 @@
 The data is split by the hash of the id, as `dilmac finetune` does: 10 % test, 10 % validation.
 Before and after, the model answers, at each `--temperature`, up to `--max-new-tokens`: ten prompts
 of the test part, the sources in turn, word for word into the result; a hundred with the sources in
-turn; a hundred as they come, nearly all of which ask for a name or a short sentence; and a hundred
-whose reference is at least `--long` tokens. An
+turn; and a hundred as they come, nearly all of which ask for a name or a short sentence. An
 answer stops by itself where it ends with the model's own end token before the limit. It loops
 where a piece of at least four tokens stands three times in a row.
 
@@ -118,9 +117,9 @@ class Answerer:
 
 
 def chosen_prompts(
-    folder: Path, data: list[Path], long: int, max_prompt: int
+    folder: Path, data: list[Path], max_prompt: int
 ) -> dict[str, list[Conversation]]:
-    """Of the test part: ten to read, and the three hundreds."""
+    """Of the test part: ten to read, and the two hundreds."""
     split = split_examples(read_data(data, Conversation).examples, **SPLIT)
     tokenizer = Tokenizer(folder)
     fitting = [
@@ -128,17 +127,12 @@ def chosen_prompts(
         for example in sorted(split.test, key=lambda e: place_of(e.key))
         if len(tokenizer.encode(example.messages[0].content)) <= max_prompt
     ]
-    long_ones = [e for e in fitting if len(tokenizer.encode(e.messages[1].content)) >= long]
     by_kind: dict[str, list[Conversation]] = {}
     for example in fitting:
         kind = KIND.match(example.key)
         by_kind.setdefault(kind.group() if kind else "", []).append(example)
     in_turn = [example for row in zip(*by_kind.values(), strict=False) for example in row]
-    return {
-        "sources in turn": in_turn[:100],
-        "as they come": fitting[:100],
-        "long references": long_ones[:100],
-    }
+    return {"sources in turn": in_turn[:100], "as they come": fitting[:100]}
 
 
 def train(model: str, data: list[Path], out: Path, flags: list[str]) -> tuple[float, float]:
@@ -158,7 +152,7 @@ def main() -> None:
     print(heading("python benchmarks/finetune_mini.py … -- " + " ".join(flags)))
     wall, processor = train(chosen.model, data, chosen.work / "chat", flags)
     base = model_folder(chosen.model)
-    prompts = chosen_prompts(base, data, chosen.long, chosen.max_prompt)
+    prompts = chosen_prompts(base, data, chosen.max_prompt)
     before, after = (
         Answerer(folder, chosen.max_new_tokens) for folder in (base, chosen.work / "chat")
     )
@@ -204,7 +198,6 @@ def parse() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--model", default="dilmac-mini")
     parser.add_argument("--data", action="append", required=True)
     parser.add_argument("--work", type=Path, default=Path("build/finetune-mini"))
-    parser.add_argument("--long", type=int, default=12, help="of a reference [tokens]")
     parser.add_argument(
         "--max-prompt", type=int, default=256, help="prompts that are asked [tokens]"
     )
