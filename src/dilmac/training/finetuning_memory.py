@@ -65,8 +65,7 @@ def finetuning_bytes(
     kept += 0 if is_full else _kept_beside(shape, method, lora_rank, wide)
     if checkpointing:
         kept, again = wide * width * layers, kept // layers
-    read = batch_tokens if learned_tokens is None else learned_tokens
-    tile = _tile_bytes(read, num_rows, wide, device)
+    tile = _tile_bytes(learned_tokens or batch_tokens, num_rows, wide, device)
     head = num_rows * width
     logits = tile + (FP32 * head if rows else 0)  # the gradient of the head's table
     scratch = max(0, batch_tokens * (again + SCRATCH * width) - logits)
