@@ -42,7 +42,7 @@ def finetuning_bytes(
 ) -> Estimate:
     """Bytes at the peak of a step of `dilmac finetune` on `batch_tokens`, padding included.
 
-    Of these `learned_tokens` are of answers (None: all), so that the head reads them.
+    The head reads `learned_tokens` of them, those of answers (None: all).
     `method` is full, lora, dora, ia3 or qlora, whose matrices are `packed` as nf4 or int8;
     `context` the longest example [tokens]. Of the tables' rows `new_rows` are trained (None: all)
     if `train_embeddings`.
@@ -57,8 +57,7 @@ def finetuning_bytes(
     is_full = method == "full"
     added = blocks if is_full else num_adapter_parameters(shape, lora_rank, method)
     trained = added + rows
-    frozen = parameters - trained if is_full else parameters
-    frozen_bytes = FP32 * frozen
+    frozen_bytes = FP32 * (parameters - trained if is_full else parameters)
     if method == "qlora":
         frozen_bytes = round((blocks - norms) * PACKED[packed]) + wide * (norms + tables)
     kept, again = kept_bytes(shape, "fp32" if wide == FP32 else "bf16"), 0
@@ -71,11 +70,11 @@ def finetuning_bytes(
     scratch = max(0, batch_tokens * (again + SCRATCH * width) - logits)
     copies = 0  # as autocast multiplies them; packed ones a matrix at a time
     if method == "qlora":
-        copies += wide * width * shape.intermediate_size
+        copies = wide * width * shape.intermediate_size
     elif wide == 2:
-        copies += 2 * (blocks - norms + head)
-    if rows and rows < tables:  # old and new rows are put together for every step
-        copies += 2 * wide * head
+        copies = 2 * (blocks - norms + head)
+    # Old and new rows are put together for every step.
+    copies += 2 * wide * head if rows and rows < tables else 0
     return Estimate(
         weights=frozen_bytes + FP32 * trained,
         gradients=FP32 * trained,
