@@ -228,6 +228,7 @@ def _qlora(model: str, memory: int) -> list[list[Any]]:
             context=1024,
             method="qlora",
             checkpointing=True,
+            device="cuda",
             **changed,  # type: ignore[arg-type]
         )
         fits = count.total <= USABLE_SHARE * memory
