@@ -138,7 +138,7 @@ def moments(out: Path) -> list[Callable[[], bool]]:
         lambda: (out / ".corpus.partial").exists() or (out / "corpus").exists(),
         lambda: has_steps(out / ".base.partial" / "events.jsonl", 2),
         lambda: has_steps(out / ".base.partial" / "events.jsonl", 10),
-        lambda: has_steps(out / ".chat.partial" / "events.jsonl", 5),
+        lambda: has_steps(out / ".chat.partial" / "events.jsonl", 3),
         lambda: (out / ".gguf.partial").exists() or (out / "gguf").exists(),
     ]
 
@@ -147,7 +147,7 @@ def moments(out: Path) -> list[Callable[[], bool]]:
 def test_killed_five_times_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
     values = small_recipe(bundled_recipe("quickstart"))
     values["stages"]["base"] |= {"tokens": 8192, "batch_tokens": 512, "checkpoint_steps": 4}
-    values["stages"]["chat"] |= {"epochs": 0.2, "checkpoint_steps": 3}
+    values["stages"]["chat"] |= {"epochs": 0.1, "checkpoint_steps": 2}
     recipe = tmp_path / "small.yaml"
     recipe.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     out, undisturbed = tmp_path / "out", tmp_path / "undisturbed"
