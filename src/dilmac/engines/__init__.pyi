@@ -4,6 +4,11 @@ from .answer import answer_stops as answer_stops
 from .client import Completion as Completion
 from .client import Engine as Engine
 from .content import EngineTokenizer as EngineTokenizer
+from .gguf_layout import Array as Array
+from .gguf_layout import LayoutError as LayoutError
+from .gguf_layout import StoredTensor as StoredTensor
+from .gguf_layout import read_layout as read_layout
+from .gguf_layout import unreadable as unreadable
 from .gguf_model import SUPPRESSED_KEY as SUPPRESSED_KEY
 from .interface import MAX_DEFAULT_CONTEXT as MAX_DEFAULT_CONTEXT
 from .interface import EngineSpec as EngineSpec

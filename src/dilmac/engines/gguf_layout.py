@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import gguf
+import numpy as np
 
 from dilmac.core import InputError
 
@@ -76,10 +77,12 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class Layout:
-    """Metadata (strings, numbers, and of arrays where they stand) and tensors, in their order."""
+    """Metadata (strings, numbers, and of arrays where they stand), the type of each, and tensors,
+    in their order."""
 
     path: Path
     values: dict[str, Any]
+    kinds: dict[str, int]
     tensors: list[StoredTensor]
 
     def array(self, key: str) -> list[Any]:
@@ -93,9 +96,11 @@ class Layout:
             raise LayoutError(f"no array {key} in it")
         with _mapped(self.path) as data:
             reader = _Reader(data, array.start)
-            read = reader.text if array.kind == STRING else None
-            form = SCALARS.get(array.kind, "")
-            return [read(key) if read else reader.number(form) for _ in range(array.length)]
+            if array.kind == STRING:
+                return [reader.text(key) for _ in range(array.length)]
+            form = SCALARS[array.kind]
+            part = data[array.start : array.start + array.length * struct.calcsize(form)]
+            return list(np.frombuffer(part, form).tolist())
 
 
 def read_layout(path: Path) -> Layout:
@@ -147,12 +152,14 @@ class _Reader:
                 f"{num_tensors:,} tensors and {num_keys:,} keys in {self.size:,} bytes"
             )
         values: dict[str, Any] = {}
+        kinds: dict[str, int] = {}
         for _ in range(num_keys):
             name = self.name(MAX_NAME)
             if name in values:
                 raise LayoutError(f"the key {name} twice")
-            values[name] = self.value(self.number("<I"), name)
-        return Layout(path, values, self.tensors(num_tensors, _alignment(values)))
+            kinds[name] = self.number("<I")
+            values[name] = self.value(kinds[name], name)
+        return Layout(path, values, kinds, self.tensors(num_tensors, _alignment(values)))
 
     def tensors(self, count: int, alignment: int) -> list[StoredTensor]:
         """The tensors, each behind the one before it, and the last at the file's end."""

@@ -30,17 +30,17 @@ def key(name: bytes, kind: int, value: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "shorter than a header"),
-        (b"GGML" + bytes(40), "does not begin with GGUF"),
+        (b"", "an empty file"),
+        (b"GGML" + bytes(40), "no magic number"),
         (b"GGUF" + struct.pack("<IQQ", 1, 0, 0), "version 1"),
-        (HEADER + struct.pack("<QQ", 0, 2**63), "no room"),
-        (HEADER + struct.pack("<QQ", 2**62, 0), "no room"),
-        (HEADER + struct.pack("<QQQ", 0, 1, 2**40) + bytes(20), "no room"),
-        (ONE_KEY + key(b"a", 9, struct.pack("<IQ", 0, 2**60)), "no room"),
+        (HEADER + struct.pack("<QQ", 0, 2**63), "keys in 24 bytes"),
+        (HEADER + struct.pack("<QQ", 2**62, 0), "keys in 24 bytes"),
+        (HEADER + struct.pack("<QQQ", 0, 1, 2**40) + bytes(20), "a name of"),
+        (ONE_KEY + key(b"a", 9, struct.pack("<IQ", 0, 2**60)), "values in a"),
         (ONE_KEY + key(b"a", 77, bytes(9)), "77"),
-        (HEADER + struct.pack("<QQ", 0, 2) + 2 * key(b"a", 4, bytes(4)), "a is there twice"),
-        (ONE_KEY + key(b"general.alignment", 4, bytes(4)), "power of two"),
-        (ONE_KEY + key(b"a", 9, 9 * struct.pack("<IQ", 9, 1)), "too deep"),
+        (HEADER + struct.pack("<QQ", 0, 2) + 2 * key(b"a", 4, bytes(4)), "the key a twice"),
+        (ONE_KEY + key(b"general.alignment", 4, bytes(4)), "an alignment of 0"),
+        (ONE_KEY + key(b"a", 9, 9 * struct.pack("<IQ", 9, 1)), "an array of type 9"),
     ],
 )  # fmt: skip
 def test_a_header_that_lies_is_refused(tmp_path: Path, data: bytes, reason: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import tokenizers
 
 from dilmac.core import InputError, read_json
+from dilmac.models import INDEX, read_stored, read_weight_map, require_indexed
 from dilmac.tokenizer import Tokenizer, is_byte_level
 
 CONFIG = "config.json"
@@ -153,26 +154,15 @@ class ModelFolder:
         Raises:
             InputError: a file is damaged, or one that the index names is missing.
         """
-        self._require_shards()
-        found = {}
-        for file in sorted(self.path.glob("*.safetensors")):
-            with opened(file) as tensors:
-                for name in tensors.keys():  # noqa: SIM118  # not a dict
-                    part = tensors.get_slice(name)
-                    found[name] = Tensor(name, file, tuple(part.get_shape()), part.get_dtype())
-        return found
-
-    def _require_shards(self) -> None:
-        index = read_json(self.path / "model.safetensors.index.json").get("weight_map")
-        if not isinstance(index, dict):
-            return
-        missing = sorted({str(name) for name in index.values() if not self.has(str(name))})
-        if missing:
-            raise InputError(
-                f"{missing[0]} is missing, which the index names",
-                where=self.path / "model.safetensors.index.json",
-                mend="fetch the shard again",
-            )
+        files = sorted(self.path.glob("*.safetensors"))
+        held = {file.name: read_stored(file)[0] for file in files}
+        if (index := self.path / INDEX).is_file():
+            require_indexed(index, read_weight_map(index), held)
+        return {
+            name: Tensor(name, stored.shard, stored.shape, stored.dtype)
+            for tensors in held.values()
+            for name, stored in tensors.items()
+        }
 
     def table(self, endings: tuple[str, ...]) -> Tensor | None:
         """The input or the output table: the first tensor of two dimensions that ends so."""

@@ -28,14 +28,7 @@ class GgufFile:
         self.path = path
         if not path.is_file():
             raise InputError("no such file", where=path)
-        try:
-            self.header = read_header(path)
-        except (ValueError, KeyError, IndexError, OSError, OverflowError, TypeError) as error:
-            raise InputError(
-                f"no readable GGUF ({type(error).__name__}: {error})",
-                where=path,
-                mend="fetch or export it again",
-            ) from error
+        self.header = read_header(path)
         self._named = source
 
     @cached_property
