@@ -105,9 +105,9 @@ def tuning_out_of_memory(error: BaseException, config: FinetuneConfig) -> Dilmac
     micro = config.micro_batch_size or config.batch_size
     changes = []
     if micro > 1:
-        changes.append(f"--micro-batch-size {micro // 2} (now {micro}; the result is the same)")
+        changes.append(f"--micro-batch-size {micro // 2} (now {micro}; the losses are the same)")
     if not config.gradient_checkpointing:
-        changes.append("--gradient-checkpointing (slower; the result is the same)")
+        changes.append("--gradient-checkpointing (slower; the losses are the same)")
     changes.append("a smaller --max-length")
     if config.method != "qlora":
         smaller = "qlora" if config.method in ("lora", "dora", "ia3") else "lora"
@@ -116,7 +116,8 @@ def tuning_out_of_memory(error: BaseException, config: FinetuneConfig) -> Dilmac
     return DilmacError(
         f"out of memory with {micro} examples in memory at once ({said})",
         where="--micro-batch-size",
-        mend=", or ".join(changes) + "; `dilmac estimate finetune …` says what a setting needs",
+        mend=", or ".join(changes) + ", with --force, because the settings are others; "
+        "`dilmac estimate finetune …` says what they need",
     )
 
 
