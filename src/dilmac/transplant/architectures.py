@@ -51,6 +51,11 @@ class Layout:
     def is_tied(self) -> bool:
         return self.head is None
 
+    @property
+    def tables(self) -> set[str]:
+        """Every tensor that another vocabulary changes or drops."""
+        return {name for name in (self.embedding, self.head, self.spare_head) if name}
+
 
 def require_known(settings: Settings, where: Any) -> str:
     """The `model_type` of a config.json whose tables dilmac knows.

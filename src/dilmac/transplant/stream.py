@@ -8,9 +8,9 @@ shard by shard, by the operating system. Format: https://github.com/huggingface/
 from __future__ import annotations
 
 import json
-import os
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,11 +21,9 @@ import torch
 
 from dilmac.core import HashedFile, InputError, Later, sha256_of, write_json
 from dilmac.models import INDEX, Stored, read_stored, read_weight_map, require_indexed
+from dilmac.transplant.copies import Copies, copied, copy_bytes, copying
 
 SINGLE = "model.safetensors"
-# A buffer that stays in the processor's cache: with 64 MB, each read into fresh pages, copying
-# takes five times the CPU (benchmarks/RESULTS.md).
-COPY_BYTES = 1 << 20
 # What a table may be stored in: its numpy twin of the same size, and torch's type.
 TABLE_TYPES = {
     "F32": (np.float32, torch.float32),
@@ -55,6 +53,14 @@ class Checkpoint:
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: stored.shape for name, stored in self.tensors.items()}
+
+    def names_in(self, shard: Path) -> list[str]:
+        """Its tensors, in their order."""
+        return [name for name, stored in self.tensors.items() if stored.shard == shard]
+
+    def target(self, shard: Path, folder: Path) -> Path:
+        """Where in another folder a shard's place is."""
+        return folder / (shard.name if self.is_indexed else SINGLE)
 
     @property
     def num_parameters(self) -> int:
@@ -131,54 +137,61 @@ class Hashes:
     written: dict[str, str] = field(default_factory=dict)  # by their names
     read: dict[Path, str] = field(default_factory=dict)
 
+    def add(self, shard: Path, before: str, target: Path, after: str) -> None:
+        self.read[shard] = before
+        self.written[target.name] = after
+
+
+def copied_beside(
+    source: Checkpoint, folder: Path, changed: Collection[str], *, link: bool
+) -> AbstractContextManager[Copies]:
+    """Begin to copy the shards that hold none of the `changed` tensors; see `copying`."""
+    whole = [shard for shard in source.shards if not {*source.names_in(shard)} & {*changed}]
+    return copying({shard: source.target(shard, folder) for shard in whole}, link=link)
+
 
 def write_checkpoint(
-    source: Checkpoint, folder: Path, tables: Mapping[str, Table], dropped: set[str], *, link: bool
+    source: Checkpoint,
+    folder: Path,
+    tables: Mapping[str, Table],
+    dropped: set[str],
+    copies: Copies | None = None,
+    *,
+    link: bool,
 ) -> Hashes:
     """Write the weights into `folder`: `tables` take the place of tensors of their names.
 
     A table of a new name goes into the shard of the first one. A shard without any of them is
-    copied whole, or with `link` hard-linked where the file system can.
+    copied whole, or with `link` hard-linked where the file system can, unless it is among `copies`.
     """
     first = next(iter(tables))
     hashes = Hashes()
     weight_map: dict[str, str] = {}
     total = 0
+    whole = []
     for shard in source.shards:
-        names = [name for name, stored in source.tensors.items() if stored.shard == shard]
+        names = source.names_in(shard)
         kept = [name for name in names if name not in dropped]
         if first in names:
             kept += [name for name in tables if name not in source.tensors]
-        target = folder / (shard.name if source.is_indexed else SINGLE)
         if kept != names or any(name in tables for name in names):
-            hashes.read[shard], hashes.written[target.name] = _change(
-                partial(_write_shard, source, names=kept, tables=tables), shard, target
-            )
+            target = source.target(shard, folder)
+            write = partial(_write_shard, source, names=kept, tables=tables)
+            before, after = _change(write, shard, target)
+            hashes.add(shard, before, target, after)
         else:
-            same = _linked(shard, target) if link else None
-            hashes.read[shard] = hashes.written[target.name] = same or _copied(shard, target)
+            whole.append(shard)
         weight_map |= dict.fromkeys(kept, shard.name)
         total += sum(_num_bytes(source, tables, name) for name in kept)
+    made = copies.result() if copies else {}
+    for shard in whole:
+        target = source.target(shard, folder)
+        sha256 = made.get(target) or copied(shard, target, link=link)
+        hashes.add(shard, sha256, target, sha256)
     if source.is_indexed:
         metadata = {"total_size": total}
         write_json(folder / INDEX, {"metadata": metadata, "weight_map": weight_map})
     return hashes
-
-
-def _linked(shard: Path, target: Path) -> str | None:
-    """Hard-link a shard: its SHA-256, or None where that cannot be done."""
-    try:
-        os.link(shard.resolve(), target)
-    except OSError:  # another file system
-        return None
-    return sha256_of(target)
-
-
-def _copied(shard: Path, target: Path) -> str:
-    """Copy a shard; the SHA-256 of both."""
-    with shard.open("rb") as old, HashedFile(target) as new:
-        _copy_bytes(old, new, 0, shard.stat().st_size)
-        return new.sha256
 
 
 def _change(
@@ -229,7 +242,7 @@ def _write_shard(
             _write_table(new, tables[name])
         else:
             stored = source.tensors[name]
-            _copy_bytes(old, new, stored.start, stored.end)
+            copy_bytes(old, new, stored.start, stored.end)
 
 
 def _write_table(file: HashedFile, table: Table) -> None:
@@ -243,13 +256,3 @@ def _write_table(file: HashedFile, table: Table) -> None:
         file.write(values.numpy().astype(twin, copy=False).reshape(-1).data)
     if rows != table.shape[0]:
         raise AssertionError(f"{rows} rows were made, {table.shape[0]} announced")
-
-
-def _copy_bytes(old: BinaryIO, new: HashedFile, start: int, end: int) -> None:
-    old.seek(start)
-    while start < end:
-        data = old.read(min(COPY_BYTES, end - start))
-        if not data:
-            raise InputError("became shorter while it was read", where=old.name)
-        new.write(data)
-        start += len(data)

@@ -20,6 +20,7 @@ from dilmac.tokenizer import END_OF_DOCUMENT, END_OF_TURN, PADDING, Tokenizer, o
 from dilmac.transplant.choices import choices
 from dilmac.transplant.config import AUTO, TransplantConfig
 from dilmac.transplant.controls import tokenizer_with_controls
+from dilmac.transplant.copies import Copies
 from dilmac.transplant.decompose import cuts_in_text
 from dilmac.transplant.folder import require_ids, write_folder
 from dilmac.transplant.measure import Texts, measure_change, measured_texts, text_inputs
@@ -27,7 +28,13 @@ from dilmac.transplant.plan import Origin, id_map, make_plan
 from dilmac.transplant.registry import Registered, Role, Wanted, method_named
 from dilmac.transplant.report import REPORT, write_report
 from dilmac.transplant.sources import Source, open_source, tokenizer_folder
-from dilmac.transplant.stream import Hashes, Table, open_checkpoint, write_checkpoint
+from dilmac.transplant.stream import (
+    Hashes,
+    Table,
+    copied_beside,
+    open_checkpoint,
+    write_checkpoint,
+)
 from dilmac.transplant.tables import is_silent, new_rows
 
 if TYPE_CHECKING:
@@ -54,10 +61,12 @@ def transplant(config: TransplantConfig, *, force: bool = False) -> Artifact:
     with building("model", config, inputs, force=force, hashes_inputs=True) as build:
         if build.done:
             return build.done
-        graft = Graft(source, tokenizer_with_controls(source, tokenizer, build.path), config)
-        probed = _probed(graft, config, build.path, texts) if config.init == AUTO else None
-        method = method_named(probed.best if probed else config.init)
-        figures, hashes = graft.write(method, build.path)
+        changed = source.layout.tables
+        with copied_beside(source.checkpoint, build.path, changed, link=config.link) as copies:
+            graft = Graft(source, tokenizer_with_controls(source, tokenizer, build.path), config)
+            probed = _probed(graft, config, build.path, texts) if config.init == AUTO else None
+            method = method_named(probed.best if probed else config.init)
+            figures, hashes = graft.write(method, build.path, copies)
         build.hashes |= hashes.written
         build.input_hashes |= hashes.read
         figures |= {"probe": probed.curves} if probed else {}
@@ -106,8 +115,13 @@ class Graft:
         head = layout.head or layout.spare_head or "lm_head.weight"
         return {layout.embedding: "input", head: "output"}
 
-    def write(self, method: Registered, folder: Path) -> tuple[Figures, Hashes]:
-        """Write the whole model folder by one method; its figures, and the shards' SHA-256."""
+    def write(
+        self, method: Registered, folder: Path, copies: Copies | None = None
+    ) -> tuple[Figures, Hashes]:
+        """Write the whole model folder by one method; its figures, and the shards' SHA-256.
+
+        `copies` are shards that are on their way there already.
+        """
         wanted = replace(self._wanted, notes={}, cache={})
         say(f"transplant: {self.plan.num_rows:,} rows, {len(wanted.rows):,} made by {method.name}")
         checkpoint, layout = self.source.checkpoint, self.source.layout
@@ -115,7 +129,9 @@ class Graft:
             name: self._table(name, role, method, wanted) for name, role in self.roles.items()
         }
         dropped = {layout.spare_head} if layout.spare_head and self.is_tied else set()
-        hashes = write_checkpoint(checkpoint, folder, tables, dropped, link=self.config.link)
+        hashes = write_checkpoint(
+            checkpoint, folder, tables, dropped, copies, link=self.config.link
+        )
         silent = [row for row, spoken in enumerate(self.plan.spoken) if not spoken]
         write_folder(
             self.source.folder,
