@@ -41,7 +41,13 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 def make_model(
-    folder: Path, tokenizer: Path, kind: str, *, tied: bool = False, num_spare_rows: int = 0
+    folder: Path,
+    tokenizer: Path,
+    kind: str,
+    *,
+    tied: bool = False,
+    num_spare_rows: int = 0,
+    **shape: int,
 ) -> Path:
     """A random model whose biases and norms count, with that tokenizer beside it."""
     num_rows = len(Tokenizer(tokenizer)) + num_spare_rows
@@ -50,7 +56,11 @@ def make_model(
         "bos_token_id": Tokenizer(tokenizer).document_start_id,
     }
     config = AutoConfig.for_model(
-        kind, **{**SHAPE, **KINDS[kind]}, **ends, vocab_size=num_rows, tie_word_embeddings=tied
+        kind,
+        **{**SHAPE, **KINDS[kind], **shape},
+        **ends,
+        vocab_size=num_rows,
+        tie_word_embeddings=tied,
     )
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config)

@@ -37,6 +37,12 @@ SUPERWORDS = Rate(0.93 * MB, 5, 980 * MB, "70 MB with superwords in 75.3 s, 0.98
 EXTEND = Rate(1.4 * MB, 5, 805 * MB, "80 MB in 56 s, 805 MB")
 # Two old tables are mapped from the file while new rows are made.
 TRANSPLANT = Rate(87 * MB, 40, 1_290 * MB, "Qwen3-8B, 86 to 157 MB/s, 1.29 GB beside its tables")
+# Bits of a weight: of K-quants as measured on Qwen3-0.6B's shape (q6_k by its blocks).
+GGUF_BITS = {"f32": 32.0, "f16": 16.0, "bf16": 16.0, "q8_0": 8.5} | {
+    "q4_k_m": 5.28,
+    "q5_k_m": 5.92,
+    "q6_k": 6.57,
+}
 EXPORT = Rate(50 * MB, 12, 700 * MB, "a model of 15 million parameters in 12.2 s with its proof")
 
 
@@ -155,8 +161,7 @@ def estimate_gguf(stage: Stage, config: GgufConfig, known: Known, ask: Ask) -> N
         raise UnknownError("a folder for Ollama is copied: it takes the model folder's own size")
     model = known.model(config.model)
     numbers = num_parameters(model.shape, model.rows)
-    bits = {"f32": 32.0, "f16": 16.0, "bf16": 16.0, "q8_0": 8.5}[config.type]
-    written = numbers * bits / 8
+    written = numbers * GGUF_BITS[config.type] / 8
     stage.settings |= {"bytes_written": round(written), "type": config.type}
     _rough(stage, EXPORT, written)
     stage.memory["proof"] = Part(4 * numbers + written, "the model in fp32, and the file")

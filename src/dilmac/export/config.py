@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from dilmac.core import Config, StageConfig
 
-GgufType = Literal["f32", "f16", "bf16", "q8_0"]
+GgufType = Literal["f32", "f16", "bf16", "q8_0", "q4_k_m", "q5_k_m", "q6_k"]
 
 
 class GgufConfig(StageConfig):
     """Write a model as one GGUF file for llama.cpp and everything built on it."""
 
     model: Path = Field(description="model folder (Llama, Mistral, Qwen2, Qwen3 or Qwen3-MoE)")
-    type: GgufType = Field("f16", description="how matrices are stored")
+    type: GgufType = Field(
+        "f16",
+        description="how matrices are stored; q4_k_m, q5_k_m and q6_k need llama-cpp-python",
+    )
+    quantize_python: Path | None = Field(
+        None,
+        description="python of an environment with llama-cpp-python, for q4_k_m, q5_k_m and q6_k; "
+        "this one by default",
+    )
+    importance_tokens: int = Field(
+        8192,
+        ge=0,
+        description="tokens of real text, from its end, that say which columns count in q4_k_m, "
+        "q5_k_m and q6_k; 0: all alike [tokens]",
+    )
     text: tuple[str, ...] = Field(
         (), description="real text for the parity proof; the bundled sample by default"
     )
@@ -26,6 +40,10 @@ class GgufConfig(StageConfig):
     num_positions: int = Field(
         2000, ge=1, description="positions whose log-probabilities are compared, teacher-forced"
     )
+
+    def record(self, inputs: set[str]) -> dict[str, Any]:
+        """Settings without places: also not where llama-cpp-python stands on this machine."""
+        return super().record(inputs | {"quantize_python"})
 
 
 class OllamaConfig(GgufConfig):

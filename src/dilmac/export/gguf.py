@@ -6,18 +6,23 @@ read a SentencePiece one right; this writer states every tokenizer key itself.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from pathlib import Path
 
 import gguf
 import numpy as np
 
 from dilmac.core import Artifact, Figures, building, say, write_json
+from dilmac.engines import read_layout
 from dilmac.export.architectures import Settings, add_shape, architecture_of
 from dilmac.export.config import GgufConfig
-from dilmac.export.parity import prove
+from dilmac.export.importance import importance_of
+from dilmac.export.parity import last_rows, prove
+from dilmac.export.quantize import K_QUANTS, find_quantizer, quantize_gguf, warn_of_short_rows
 from dilmac.export.tensors import Weights, interleaved, plan_tensors
 from dilmac.export.vocabulary import add_suppressed, add_vocabulary, read_vocabulary
-from dilmac.models import require_model_folder, with_model_folder
+from dilmac.models import load_model, require_model_folder, with_model_folder
 from dilmac.tokenizer import copy_tokenizer
 
 FILE_TYPES = {
@@ -52,13 +57,51 @@ def write_proved(config: GgufConfig, settings: Settings, folder: Path) -> Figure
         ParityError: llama.cpp does not read the file as transformers reads the model.
     """
     path = folder / f"model-{config.type}.gguf"
-    write_gguf(config.model, settings, path, config.type)
+    if config.type in K_QUANTS:
+        write_quantized(config, settings, path)
+    else:
+        write_gguf(config.model, settings, path, config.type)
     copy_tokenizer(config.model, folder)
-    num_bytes = path.stat().st_size
-    say(f"export: {path.name} {num_bytes / 1e6:,.1f} MB; proving parity")
+    stored = storage_figures(path)
+    say(f"export: {path.name} {stored['num_bytes'] / 1e6:,.1f} MB; proving parity")
+    if config.type in K_QUANTS:
+        warn_of_short_rows(stored["tensors"], config.type, stored["bits_per_weight"])
     parity = prove(config, path)
     write_json(folder / "parity.json", parity)
-    return {"file": path.name, "num_bytes": num_bytes, "parity": parity}
+    return {"file": path.name, **stored, "parity": parity}
+
+
+def write_quantized(config: GgufConfig, settings: Settings, path: Path) -> None:
+    """Write a K-quant, by way of a GGUF as exact as the folder that is removed again.
+
+    Raises:
+        InputError: as `write_gguf`, or there is no llama-cpp-python.
+        DilmacError: llama.cpp cannot quantize the file.
+    """
+    find_quantizer(config.quantize_python, config.type)  # before minutes of writing
+    with Weights(config.model) as weights:
+        exact = weights.exact_storage()
+        plan = plan_tensors(weights, architecture_of(settings, config.model), settings, exact)
+    source = path.with_name(f"exact-{exact}.gguf")
+    write_gguf(config.model, settings, source, exact)
+    importance = {}
+    if config.importance_tokens:
+        importance = importance_of(load_model(config.model).eval(), plan, last_rows(config))
+    quantize_gguf(source, path, config.type, config.quantize_python, importance)
+    source.unlink()
+
+
+def storage_figures(path: Path) -> Figures:
+    """Bytes of a GGUF, bits of a weight in it, and how many tensors have which type."""
+    tensors = read_layout(path).tensors
+    kinds = Counter(gguf.GGMLQuantizationType(tensor.kind).name for tensor in tensors)
+    num_weights = sum(math.prod(tensor.shape) for tensor in tensors)
+    num_bits = 8 * sum(tensor.end - tensor.start for tensor in tensors)
+    return {
+        "num_bytes": path.stat().st_size,
+        "bits_per_weight": round(num_bits / num_weights, 3),
+        "tensors": dict(sorted(kinds.items())),
+    }
 
 
 def write_gguf(folder: Path, settings: Settings, path: Path, storage: str) -> None:

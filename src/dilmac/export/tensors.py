@@ -60,6 +60,11 @@ class Weights:
         for name, file in self._file_of.items():
             yield name, tuple(file.get_slice(name).get_shape())
 
+    def exact_storage(self) -> str:
+        """The GGUF type that loses nothing of the matrices."""
+        kinds = {file.get_slice(name).get_dtype() for name, file in self._file_of.items()}
+        return {("BF16",): "bf16", ("F16",): "f16"}.get(tuple(kinds), "f32")
+
     def read(self, written: Written) -> np.ndarray:
         """The values of a tensor of the GGUF, in float32."""
         parts = [self._file_of[name].get_tensor(name).float().numpy() for name in written.sources]
