@@ -16,8 +16,9 @@ from typing import Any
 
 from dilmac.core import Figures, InputError, ParityError, Steps, bundled_prose, read_measured_texts
 from dilmac.engines import Engine, EngineSpec
-from dilmac.export.config import GgufConfig
+from dilmac.export.config import ProofConfig
 from dilmac.export.fuzz import fuzz_strings
+from dilmac.export.loss import compare_loss
 from dilmac.export.rounding import rounding_differences
 from dilmac.models import load_model
 from dilmac.tokenizer import Tokenizer
@@ -28,6 +29,8 @@ TOP = 64  # tokens of each position that are compared
 # has three bits less than f16, so 8 times its bound (seen on 2 random layers, 64 wide: f16
 # 0.006, bf16 0.04). For q8_0 there is no bound to hold (seen: 0.10); its agreement is reported.
 BOUNDS: dict[str, float | None] = {"f32": 0.001, "f16": 0.05, "bf16": 0.4, "q8_0": None}
+# In ONNX Runtime: see `export/onnx.py`.
+BOUNDS |= {"fp32": 0.001, "int8": None, "int4": None}
 HALVES = {"f16": "float16", "bf16": "bfloat16"}  # their names in torch
 # Where f16 or bf16 exceeds its bound, the source itself is rounded and compared with itself: a
 # model with large weights moves further by that alone. The runtime rounds at other places, so as
@@ -133,8 +136,18 @@ def _margin(logprobs: Any) -> tuple[float, int]:
     return float(values[0] - values[1]), int(tokens[0])
 
 
-def prove(config: GgufConfig, gguf_file: Path) -> Figures:
+def prove(config: ProofConfig, gguf_file: Path) -> Figures:
     """Compare the GGUF with the model folder it was made from.
+
+    Raises:
+        ParityError: see `prove_engine`.
+    """
+    return prove_engine(config, EngineSpec(kind="llamacpp", model=gguf_file, exact=True))
+
+
+def prove_engine(config: ProofConfig, spec: EngineSpec, *, with_loss: bool = False) -> Figures:
+    """Compare what an engine runs with the model folder it was made from; `with_loss` also bits
+    per byte.
 
     Raises:
         ParityError: an id differs, a text does not round-trip, or a log-probability is further
@@ -142,15 +155,16 @@ def prove(config: GgufConfig, gguf_file: Path) -> Figures:
     """
     import torch
 
-    lines = _real_lines(config)
+    lines = real_lines(config)
     tokenizer = Tokenizer(config.model)
-    with Engine(EngineSpec(kind="llamacpp", model=gguf_file, exact=True)) as engine:
+    with Engine(spec) as engine:
         ids = prove_ids(tokenizer, engine, lines[: config.num_lines], config)
-        scores = _compare_scores(config, tokenizer, engine, lines)
+        model = load_model(config.model).eval()
+        scores = _compare_scores(config, tokenizer, engine, lines, model)
+        loss = _compare_loss(config, tokenizer, engine, lines, model) if with_loss else {}
     if config.type in HALVES and not scores.holds:
         rows = _rows(config, tokenizer, lines, scores.length)
         dtype = getattr(torch, HALVES[config.type])
-        model = load_model(config.model)
         has_experts = bool(getattr(model.config, "num_experts", 0))
         rounding = rounding_differences(model, rows, TOP, dtype)
         scores.allow_rounding(rounding, MAX_BOUND[config.type], has_experts=has_experts)
@@ -158,13 +172,18 @@ def prove(config: GgufConfig, gguf_file: Path) -> Figures:
         raise ParityError(
             f"log-probabilities differ by up to {scores.largest:.4f} (bound {scores.bound:.4f}), "
             f"{scores.wrong_best} best tokens differ",
-            where=gguf_file.name,
+            where=spec.model.name if spec.model.is_file() else config.out.name,
             mend="this is a fault of dilmaç: please report it with the model's config.json",
         )
-    return {"ids": ids, "logprobs": scores.figures()}
+    return {"ids": ids, "logprobs": scores.figures(), **loss}
 
 
-def _real_lines(config: GgufConfig) -> list[str]:
+def real_lines(config: ProofConfig) -> list[str]:
+    """Lines of the text that the proof reads, as many as it needs.
+
+    Raises:
+        InputError: there are none.
+    """
     patterns = config.text or bundled_prose()
     texts = read_measured_texts(patterns, config.text_field)
     lines = (line for text in texts for line in text.split("\n") if line)
@@ -176,7 +195,7 @@ def _real_lines(config: GgufConfig) -> list[str]:
 
 
 def prove_ids(
-    tokenizer: Tokenizer, engine: Engine, lines: list[str], config: GgufConfig
+    tokenizer: Tokenizer, engine: Engine, lines: list[str], config: ProofConfig
 ) -> Figures:
     """Ids of every string in both runtimes, and the way back.
 
@@ -191,7 +210,7 @@ def prove_ids(
                 ours = tokenizer.encode(text)
                 if ours != theirs:
                     raise ParityError(
-                        f"llama.cpp reads {text!r} as {theirs}, transformers as {ours}"
+                        f"{engine.spec.kind} reads {text!r} as {theirs}, transformers as {ours}"
                     )
                 if tokenizer.decode(ours) != tokenizer.normalized(text):
                     raise ParityError(f"{text!r} does not come back from its ids")
@@ -200,11 +219,10 @@ def prove_ids(
 
 
 def _compare_scores(
-    config: GgufConfig, tokenizer: Tokenizer, engine: Engine, lines: list[str]
+    config: ProofConfig, tokenizer: Tokenizer, engine: Engine, lines: list[str], model: Any
 ) -> Agreement:
     import torch
 
-    model = load_model(config.model).eval()
     agreement = Agreement(BOUNDS[config.type], length=min(engine.context, 256))
     with Steps("parity: log-probabilities", total=config.num_positions, unit="positions") as steps:
         for ids in _rows(config, tokenizer, lines, agreement.length):
@@ -217,8 +235,17 @@ def _compare_scores(
     return agreement
 
 
+def _compare_loss(
+    config: ProofConfig, tokenizer: Tokenizer, engine: Engine, lines: list[str], model: Any
+) -> Figures:
+    length = min(engine.context, 256)
+    positions = config.num_positions
+    found = compare_loss(model, engine, tokenizer, lines, num_tokens=positions, length=length)
+    return {"loss": found}
+
+
 def _rows(
-    config: GgufConfig, tokenizer: Tokenizer, lines: list[str], length: int
+    config: ProofConfig, tokenizer: Tokenizer, lines: list[str], length: int
 ) -> Iterator[list[int]]:
     """Rows of real text with as many positions as are asked for."""
     left = config.num_positions
