@@ -9,14 +9,14 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from dilmac.core import Artifact, Figures
-from dilmac.export import GgufConfig, OllamaConfig, VerifyConfig
+from dilmac.export import GgufConfig, OllamaConfig, OnnxConfig, VerifyConfig
 
 Flat = Parameter(name="*")
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Force = Annotated[bool, Parameter(name="--force", negative="")]
 Show = Callable[[Artifact | Figures, bool], None]
 
-EXPORT_CONFIGS = (GgufConfig, OllamaConfig, VerifyConfig)
+EXPORT_CONFIGS = (GgufConfig, OllamaConfig, OnnxConfig, VerifyConfig)
 
 
 class VerifyFlags(VerifyConfig):
@@ -54,6 +54,18 @@ def export_app(show: Show) -> App:
         show(export_ollama(config, force=force), as_json)
 
     @export.command
+    def onnx(
+        *, config: Annotated[OnnxConfig, Flat], force: Force = False, as_json: Json = False
+    ) -> None:
+        """An ONNX graph with its cache for ONNX Runtime, with its proof.
+
+        Example: `dilmac export onnx --model chat --type int8 --out chat-onnx`
+        """
+        from dilmac.export import export_onnx
+
+        show(export_onnx(config, force=force), as_json)
+
+    @export.command
     def verify(folder: Path, *, flags: Annotated[VerifyFlags, Flat], as_json: Json = False) -> None:
         """Repeat the proof of an export: its files' hashes, ids, log-probabilities.
 
@@ -62,7 +74,7 @@ def export_app(show: Show) -> App:
         Parameters
         ----------
         folder
-            what `dilmac export gguf` or `ollama` made
+            what `dilmac export gguf`, `ollama` or `onnx` made
         """
         from dilmac.export import verify_export
 

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from dilmac.core import Config, InputError
 
-EngineKind = Literal["transformers", "llamacpp"]
+EngineKind = Literal["transformers", "llamacpp", "onnx"]
 
 KEY_VARIABLE = "DILMAC_ENGINE_KEY"
 MAX_DEFAULT_CONTEXT = 8192  # a model's own may be 262,144, with a cache of gigabytes [tokens]
@@ -28,7 +28,7 @@ class EngineSpec(Config):
     model: Path
     context: int | None = Field(None, ge=8, description="window [tokens]; the model's by default")
     threads: int | None = Field(
-        None, ge=1, description="threads; all usable cores for transformers, half for llama.cpp"
+        None, ge=1, description="threads; all usable cores, half of them for llama.cpp"
     )
     exact: bool = Field(False, description="llama.cpp: keys and values in f32 instead of f16")
 
@@ -93,8 +93,8 @@ class Backend(Protocol):
 
 
 def engine_for(model: Path) -> EngineSpec:
-    """The engine that a path asks for: llama.cpp for a GGUF (or a folder with one), else
-    transformers.
+    """The engine that a path asks for: llama.cpp for a GGUF (or a folder with one), ONNX Runtime
+    for a folder with a `model.onnx`, else transformers.
 
     Raises:
         InputError: nothing is there, or neither a GGUF nor a model folder.
@@ -105,6 +105,8 @@ def engine_for(model: Path) -> EngineSpec:
         ggufs = sorted(model.glob("*.gguf"))
         if ggufs:
             return EngineSpec(kind="llamacpp", model=ggufs[0])
+        if (model / "model.onnx").is_file():
+            return EngineSpec(kind="onnx", model=model)
         if (model / "config.json").is_file():
             return EngineSpec(kind="transformers", model=model)
     found = "is neither a GGUF nor a model folder" if model.exists() else "no such model"

@@ -7,15 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from transformers import (
-    DynamicCache,
-    LogitsProcessorList,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
+from transformers import DynamicCache
 
 from dilmac.core import InputError, num_cpus
+from dilmac.engines.choose import Chooser, suppressed_rows
 from dilmac.engines.interface import READING, EngineSpec, Progress, Sampling, Token
 from dilmac.models import load_model
 from dilmac.tokenizer import Tokenizer
@@ -37,10 +32,8 @@ class Transformers:
         self.prompt_batch = PROMPT_BATCH_GPU if has_gpu else PROMPT_BATCH_CPU
         self.num_rows = int(self.model.get_input_embeddings().num_embeddings)
         self.tokenizer.require_fit(self.num_rows)
-        told = {*(self.model.generation_config.suppress_tokens or [])}
-        # Never sampled: rows that a transplant silenced, and those that are no tokens.
-        rows = range(self.num_rows)
-        self.suppressed = [row for row in rows if row in told or row >= len(self.tokenizer)]
+        told = self.model.generation_config.suppress_tokens or []
+        self.suppressed = suppressed_rows(told, self.num_rows, len(self.tokenizer))
         trained = int(self.model.config.max_position_embeddings)
         self.context = min(spec.context or trained, trained)
         self._one_at_a_time = threading.Lock()
@@ -62,8 +55,7 @@ class Transformers:
     def _generate(
         self, prompt: list[int], sampling: Sampling, is_cancelled: Callable[[], bool]
     ) -> Iterator[Token | Progress]:
-        chooser = torch.Generator(device=self.model.device).manual_seed(sampling.seed)
-        warpers = _warpers(sampling)
+        chooser = Chooser(sampling, self.suppressed, self.model.device)
         cache = DynamicCache()
         *parts, ids = torch.tensor([prompt], device=self.model.device).split(self.prompt_batch, 1)
         for part in parts:
@@ -77,13 +69,7 @@ class Transformers:
                 yield "cancelled"
                 return
             logits = self._read(ids, cache)
-            open_to_choice = logits.clone()
-            open_to_choice[:, self.suppressed] = -torch.inf
-            if sampling.temperature == 0:
-                choice = open_to_choice.argmax(-1, keepdim=True)
-            else:
-                shares = torch.softmax(warpers(ids, open_to_choice), dim=-1)
-                choice = torch.multinomial(shares, 1, generator=chooser)
+            choice = chooser.choose(logits)
             token = int(choice)
             if token in sampling.stop_ids:
                 yield "stop"
@@ -143,14 +129,3 @@ class Transformers:
             )
         if not 0 <= min(ids) <= max(ids) < self.num_rows:
             raise InputError(f"an id outside the vocabulary of {self.num_rows}")
-
-
-def _warpers(sampling: Sampling) -> LogitsProcessorList:
-    warpers = LogitsProcessorList()
-    if sampling.temperature > 0:
-        warpers.append(TemperatureLogitsWarper(float(sampling.temperature)))
-    if sampling.top_k:
-        warpers.append(TopKLogitsWarper(sampling.top_k))
-    if sampling.top_p < 1:
-        warpers.append(TopPLogitsWarper(sampling.top_p))
-    return warpers

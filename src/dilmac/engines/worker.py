@@ -87,6 +87,10 @@ def load(spec: EngineSpec) -> Backend:
         from dilmac.engines.llamacpp import LlamaCpp
 
         return LlamaCpp(spec)
+    if spec.kind == "onnx":
+        from dilmac.engines.onnx import Onnx
+
+        return Onnx(spec)
     from dilmac.engines.transformers import Transformers
 
     return Transformers(spec)

@@ -1,5 +1,6 @@
 from .config import GgufConfig as GgufConfig
 from .config import OllamaConfig as OllamaConfig
+from .config import OnnxConfig as OnnxConfig
 from .config import VerifyConfig as VerifyConfig
 from .doctor.config import DoctorConfig as DoctorConfig
 from .doctor.finding import Finding as Finding
@@ -10,4 +11,5 @@ from .doctor.screen import print_findings as print_findings
 from .doctor.verb import examine_model as examine_model
 from .gguf import export_gguf as export_gguf
 from .ollama import export_ollama as export_ollama
+from .onnx import export_onnx as export_onnx
 from .verify import verify_export as verify_export

@@ -1,4 +1,4 @@
-"""Settings of `dilmac export gguf`, `ollama` and `verify`."""
+"""Settings of `dilmac export gguf`, `ollama`, `onnx` and `verify`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,26 @@ from pydantic import Field
 from dilmac.core import Config, StageConfig
 
 GgufType = Literal["f32", "f16", "bf16", "q8_0", "q4_k_m", "q5_k_m", "q6_k"]
+OnnxType = Literal["fp32", "int8", "int4"]
 
 
-class GgufConfig(StageConfig):
+class ProofConfig(StageConfig):
+    """What every export has: the model, how it is stored, and what the proof compares."""
+
+    model: Path = Field(description="model folder")
+    type: str = Field(description="how matrices are stored")
+    text: tuple[str, ...] = Field(
+        (), description="real text for the parity proof; the bundled sample by default"
+    )
+    text_field: str = Field("text", description="field that holds the text in JSONL and parquet")
+    num_lines: int = Field(1000, ge=1, description="lines of real text whose ids are compared")
+    num_fuzz: int = Field(2000, ge=1, description="made-up strings whose ids are compared")
+    num_positions: int = Field(
+        2000, ge=1, description="positions whose log-probabilities are compared, teacher-forced"
+    )
+
+
+class GgufConfig(ProofConfig):
     """Write a model as one GGUF file for llama.cpp and everything built on it."""
 
     model: Path = Field(description="model folder (Llama, Mistral, Qwen2, Qwen3 or Qwen3-MoE)")
@@ -31,19 +48,20 @@ class GgufConfig(StageConfig):
         description="tokens of real text, from its end, that say which columns count in q4_k_m, "
         "q5_k_m and q6_k; 0: all alike [tokens]",
     )
-    text: tuple[str, ...] = Field(
-        (), description="real text for the parity proof; the bundled sample by default"
-    )
-    text_field: str = Field("text", description="field that holds the text in JSONL and parquet")
-    num_lines: int = Field(1000, ge=1, description="lines of real text whose ids are compared")
-    num_fuzz: int = Field(2000, ge=1, description="made-up strings whose ids are compared")
-    num_positions: int = Field(
-        2000, ge=1, description="positions whose log-probabilities are compared, teacher-forced"
-    )
 
     def record(self, inputs: set[str]) -> dict[str, Any]:
         """Settings without places: also not where llama-cpp-python stands on this machine."""
         return super().record(inputs | {"quantize_python"})
+
+
+class OnnxConfig(ProofConfig):
+    """Write a model as an ONNX graph with its cache, for ONNX Runtime."""
+
+    model: Path = Field(description="model folder (Llama, Mistral, Qwen2 or Qwen3)")
+    type: OnnxType = Field(
+        "fp32",
+        description="how matrices are stored; of int8 and int4 each 32 weights share a scale",
+    )
 
 
 class OllamaConfig(GgufConfig):
@@ -75,7 +93,7 @@ class OllamaConfig(GgufConfig):
 class VerifyConfig(Config):
     """Repeat the proof of an export."""
 
-    folder: Path = Field(description="what `dilmac export gguf` or `ollama` made")
+    folder: Path = Field(description="what `dilmac export gguf`, `ollama` or `onnx` made")
     model: Path = Field(description="model folder that it was made from")
     text: tuple[str, ...] | None = Field(
         None, description="real text for the proof; that of the export by default"

@@ -16,6 +16,7 @@ import numpy as np
 from dilmac.core import Artifact, Figures, building, say, write_json
 from dilmac.engines import read_layout
 from dilmac.export.architectures import Settings, add_shape, architecture_of
+from dilmac.export.card import loss_warning, write_card
 from dilmac.export.config import GgufConfig
 from dilmac.export.importance import importance_of
 from dilmac.export.parity import last_rows, prove
@@ -68,7 +69,12 @@ def write_proved(config: GgufConfig, settings: Settings, folder: Path) -> Figure
         warn_of_short_rows(stored["tensors"], config.type, stored["bits_per_weight"])
     parity = prove(config, path)
     write_json(folder / "parity.json", parity)
-    return {"file": path.name, **stored, "parity": parity}
+    figures = {"file": path.name, **stored, "parity": parity}
+    if warning := loss_warning(figures):
+        say(f"warning: {config.type} {warning}")
+    run = f"    dilmac chat --model {path.name}\n    llama-cli -m {path.name}"
+    write_card(folder, config, figures, library="gguf", run=run)
+    return figures
 
 
 def write_quantized(config: GgufConfig, settings: Settings, path: Path) -> None:

@@ -17,8 +17,9 @@ from typing import Any
 
 from dilmac.core import Figures, InputError, ParityError, Steps, bundled_prose, read_measured_texts
 from dilmac.engines import Engine, EngineSpec
-from dilmac.export.config import GgufConfig
+from dilmac.export.config import GgufConfig, ProofConfig
 from dilmac.export.fuzz import fuzz_strings
+from dilmac.export.loss import compare_loss
 from dilmac.export.rounding import rounding_differences
 from dilmac.models import load_model
 from dilmac.tokenizer import Tokenizer
@@ -31,6 +32,8 @@ TOP = 64  # tokens of each position that are compared
 # 0.006, bf16 0.04). For quantized types there is no bound to hold (seen with q8_0: 0.10); their
 # agreement is reported.
 BOUNDS = {"f32": 0.001, "f16": 0.05, "bf16": 0.4}
+BOUNDS |= {"fp32": 0.001}  # in ONNX Runtime: see `export/onnx.py`
+RUNTIMES = {"llamacpp": "llama.cpp", "onnx": "ONNX Runtime", "transformers": "the other folder"}
 HALVES = {"f16": "float16", "bf16": "bfloat16"}  # their names in torch
 # Where f16 or bf16 exceeds its bound, the source itself is rounded and compared with itself: a
 # model with large weights moves further by that alone. The runtime rounds at other places, so as
@@ -136,8 +139,19 @@ def _margin(logprobs: Any) -> tuple[float, int]:
     return float(values[0] - values[1]), int(tokens[0])
 
 
-def prove(config: GgufConfig, gguf_file: Path) -> Figures:
-    """Compare the GGUF with the model folder it was made from.
+def prove(config: ProofConfig, gguf_file: Path) -> Figures:
+    """Compare the GGUF with the model folder it was made from; of quantized types also the loss.
+
+    Raises:
+        ParityError: see `prove_engine`.
+    """
+    spec = EngineSpec(kind="llamacpp", model=gguf_file, exact=True)
+    return prove_engine(config, spec, with_loss=config.type not in BOUNDS)
+
+
+def prove_engine(config: ProofConfig, spec: EngineSpec, *, with_loss: bool = False) -> Figures:
+    """Compare what an engine runs with the model folder it was made from; `with_loss` also bits
+    per byte.
 
     Raises:
         ParityError: an id differs, a text does not round-trip, or a log-probability is further
@@ -145,15 +159,16 @@ def prove(config: GgufConfig, gguf_file: Path) -> Figures:
     """
     import torch
 
-    lines = _real_lines(config)
+    lines = real_lines(config)
     tokenizer = Tokenizer(config.model)
-    with Engine(EngineSpec(kind="llamacpp", model=gguf_file, exact=True)) as engine:
+    with Engine(spec) as engine:
         ids = prove_ids(tokenizer, engine, lines[: config.num_lines], config)
-        scores = _compare_scores(config, tokenizer, engine, lines)
+        model = load_model(config.model).eval()
+        scores = _compare_scores(config, tokenizer, engine, lines, model)
+        loss = _compare_loss(config, tokenizer, engine, lines, model) if with_loss else {}
     if config.type in HALVES and not scores.holds:
         rows = _rows(config, tokenizer, lines, scores.length)
         dtype = getattr(torch, HALVES[config.type])
-        model = load_model(config.model)
         has_experts = bool(getattr(model.config, "num_experts", 0))
         rounding = rounding_differences(model, rows, TOP, dtype)
         scores.allow_rounding(rounding, MAX_BOUND[config.type], has_experts=has_experts)
@@ -161,10 +176,10 @@ def prove(config: GgufConfig, gguf_file: Path) -> Figures:
         raise ParityError(
             f"log-probabilities differ by up to {scores.largest:.4f} (bound {scores.bound:.4f}), "
             f"{scores.wrong_best} best tokens differ",
-            where=gguf_file.name,
+            where=spec.model.name if spec.model.is_file() else config.out.name,
             mend="this is a fault of dilmaç: please report it with the model's config.json",
         )
-    return {"ids": ids, "logprobs": scores.figures()}
+    return {"ids": ids, "logprobs": scores.figures(), **loss}
 
 
 def last_rows(config: GgufConfig) -> list[list[int]]:
@@ -178,17 +193,17 @@ def last_rows(config: GgufConfig) -> list[list[int]]:
     """
     tokenizer = Tokenizer(config.model)
     # A token is a character at least, so this many lines hold enough of them.
-    lines = list(deque(_lines(config), config.importance_tokens)) or _real_lines(config)
+    lines = list(deque(_lines(config), config.importance_tokens)) or real_lines(config)
     rows = _sequences(tokenizer, lines, IMPORTANCE_LENGTH)
     return rows[-max(1, config.importance_tokens // IMPORTANCE_LENGTH) :]
 
 
-def _lines(config: GgufConfig) -> Iterator[str]:
-    texts = read_measured_texts(config.text or bundled_prose(), config.text_field)
-    return (line for text in texts for line in text.split("\n") if line)
+def real_lines(config: ProofConfig) -> list[str]:
+    """Lines of the text that the proof reads, as many as it needs.
 
-
-def _real_lines(config: GgufConfig) -> list[str]:
+    Raises:
+        InputError: there are none.
+    """
     enough = max(config.num_lines, config.num_positions)
     found = list(islice(_lines(config), enough))
     if not found:
@@ -196,8 +211,13 @@ def _real_lines(config: GgufConfig) -> list[str]:
     return found
 
 
+def _lines(config: ProofConfig) -> Iterator[str]:
+    texts = read_measured_texts(config.text or bundled_prose(), config.text_field)
+    return (line for text in texts for line in text.split("\n") if line)
+
+
 def prove_ids(
-    tokenizer: Tokenizer, engine: Engine, lines: list[str], config: GgufConfig
+    tokenizer: Tokenizer, engine: Engine, lines: list[str], config: ProofConfig
 ) -> Figures:
     """Ids of every string in both runtimes, and the way back.
 
@@ -211,8 +231,9 @@ def prove_ids(
             for text, theirs in zip(batch, engine.tokenize(batch), strict=True):
                 ours = tokenizer.encode(text)
                 if ours != theirs:
+                    runtime = RUNTIMES[engine.spec.kind]
                     raise ParityError(
-                        f"llama.cpp reads {text!r} as {theirs}, transformers as {ours}"
+                        f"{runtime} reads {text!r} as {theirs}, transformers as {ours}"
                     )
                 if tokenizer.decode(ours) != tokenizer.normalized(text):
                     raise ParityError(f"{text!r} does not come back from its ids")
@@ -221,11 +242,10 @@ def prove_ids(
 
 
 def _compare_scores(
-    config: GgufConfig, tokenizer: Tokenizer, engine: Engine, lines: list[str]
+    config: ProofConfig, tokenizer: Tokenizer, engine: Engine, lines: list[str], model: Any
 ) -> Agreement:
     import torch
 
-    model = load_model(config.model).eval()
     agreement = Agreement(BOUNDS.get(config.type), length=min(engine.context, 256))
     with Steps("parity: log-probabilities", total=config.num_positions, unit="positions") as steps:
         for ids in _rows(config, tokenizer, lines, agreement.length):
@@ -238,8 +258,17 @@ def _compare_scores(
     return agreement
 
 
+def _compare_loss(
+    config: ProofConfig, tokenizer: Tokenizer, engine: Engine, lines: list[str], model: Any
+) -> Figures:
+    length = min(engine.context, 256)
+    positions = config.num_positions
+    found = compare_loss(model, engine, tokenizer, lines, num_tokens=positions, length=length)
+    return {"loss": found}
+
+
 def _rows(
-    config: GgufConfig, tokenizer: Tokenizer, lines: list[str], length: int
+    config: ProofConfig, tokenizer: Tokenizer, lines: list[str], length: int
 ) -> Iterator[list[int]]:
     """Rows of real text with as many positions as are asked for."""
     left = config.num_positions

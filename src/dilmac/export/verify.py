@@ -11,12 +11,23 @@ from dilmac.core import (
     open_artifact,
     sha256_of,
 )
-from dilmac.export.config import GgufConfig, OllamaConfig, VerifyConfig
+from dilmac.export.config import (
+    GgufConfig,
+    OllamaConfig,
+    OnnxConfig,
+    ProofConfig,
+    VerifyConfig,
+)
 from dilmac.export.importable import copied_files
+from dilmac.export.onnx import prove_onnx
 from dilmac.export.parity import prove
 from dilmac.models import require_model_folder, with_model_folder
 
-CONFIGS: dict[str, type[GgufConfig]] = {"gguf": GgufConfig, "ollama": OllamaConfig}
+CONFIGS: dict[str, type[ProofConfig]] = {
+    "gguf": GgufConfig,
+    "ollama": OllamaConfig,
+    "onnx": OnnxConfig,
+}
 AGAIN = "export it again"
 
 
@@ -53,7 +64,10 @@ def verify_export(config: VerifyConfig) -> Figures:
         },
         where=str(config.folder / "artifact.json"),
     )
-    parity = prove(made_by, config.folder / artifact.figures["file"])
+    if isinstance(made_by, OnnxConfig):
+        parity = prove_onnx(made_by, config.folder)
+    else:
+        parity = prove(made_by, config.folder / artifact.figures["file"])
     is_repeated = parity == artifact.figures["parity"]
     return {**figures, "same_figures": is_repeated, "parity": parity}
 

@@ -20,8 +20,10 @@ class RunningConfig(Config):
         Path(DEFAULT_MODEL),
         description="model folder, GGUF file, folder with a GGUF, or a name that ships",
     )
-    engine: Literal["auto", "transformers", "llamacpp"] = Field(
-        "auto", description="what runs it; auto takes llama.cpp for a GGUF and for what ships"
+    engine: Literal["auto", "transformers", "llamacpp", "onnx"] = Field(
+        "auto",
+        description="what runs it; auto takes llama.cpp for a GGUF and for what ships, ONNX "
+        "Runtime for what `dilmac export onnx` made",
     )
     context: int | None = Field(None, ge=8, description="window [tokens]; the model's by default")
 
@@ -37,7 +39,7 @@ class RunningConfig(Config):
         """
         folder = model_folder(self.model)
         spec = engine_for(folder)
-        if is_shipped(folder) and self.engine != "transformers":
+        if is_shipped(folder) and self.engine in ("auto", "llamacpp"):
             spec = self._shipped_spec(folder, spec)
         kind = spec.kind if self.engine == "auto" else self.engine
         return spec.model_copy(update={"kind": kind, "context": self.context})

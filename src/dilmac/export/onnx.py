@@ -1,0 +1,134 @@
+"""`dilmac export onnx`: a model folder as an ONNX graph with its cache, and proved.
+
+The graph is the one of onnxruntime-genai's model builder: attention with rotary positions and the
+cache is one node (GroupQueryAttention), and products with int8 or int4 weights are another
+(MatMulNBits). Plain ONNX Runtime runs it, and so does onnxruntime-genai.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from dilmac.core import Artifact, Figures, InputError, Steps, building, say, write_json
+from dilmac.engines import EngineSpec
+from dilmac.export.card import loss_warning, write_card
+from dilmac.export.config import OnnxConfig
+from dilmac.export.onnx_graph import build_graph
+from dilmac.export.parity import prove_engine
+from dilmac.models import read_config, require_model_folder, rope_parameters, with_model_folder
+from dilmac.tokenizer import TOKENIZER_FILES, copy_tokenizer
+
+# What the builder has and the tests compared; it knows others.
+ARCHITECTURES = (
+    "LlamaForCausalLM",
+    "MistralForCausalLM",
+    "Qwen2ForCausalLM",
+    "Qwen3ForCausalLM",
+)
+ROPE_TYPES = ("default", "linear", "yarn")
+# Sliding windows would need a cache of another kind. Key → what its absence means.
+WINDOWS: dict[str, tuple[str, Any]] = {
+    "MistralForCausalLM": ("sliding_window", 4096),
+    "Qwen2ForCausalLM": ("use_sliding_window", False),
+    "Qwen3ForCausalLM": ("use_sliding_window", False),
+}
+COPIED = ("config.json", "generation_config.json", "LICENSE")
+
+
+def export_onnx(config: OnnxConfig, *, force: bool = False) -> Artifact:
+    """Make a folder with `model.onnx`, its data, its `parity.json` and the tokenizer's files.
+
+    Raises:
+        MissingDependencyError: the packages of the extra `onnx` are not installed.
+        InputError: no model folder, or a model that cannot be written.
+        ParityError: ONNX Runtime does not compute what transformers computes.
+    """
+    config = with_model_folder(config)
+    settings = require_model_folder(config.model)
+    require_buildable(config.model, settings)
+    with building("onnx", config, {"model": [config.model]}, force=force) as build:
+        if build.done:
+            return build.done
+        with Steps(f"ONNX graph, {config.type}", total=1, unit="graphs") as steps:
+            build_graph(config.model, build.path, config.type)
+            steps.advance(1)
+        _copy_rest(config.model, build.path)
+        return build.finish(_proved(config, build.path))
+
+
+def require_buildable(folder: Path, settings: dict[str, Any]) -> None:
+    """Refuse a model whose graph would compute something else.
+
+    Raises:
+        InputError: another architecture, a sliding window, or other rotary positions.
+    """
+    where = folder / "config.json"
+    name = (settings.get("architectures") or ["(none)"])[0]
+    if name not in ARCHITECTURES:
+        raise InputError(
+            f"architecture {name} cannot be written as ONNX",
+            where=where,
+            mend=f"known: {', '.join(ARCHITECTURES)}",
+        )
+    if name in WINDOWS:
+        key, absent = WINDOWS[name]
+        if settings.get(key, absent):
+            raise InputError(
+                f"{key} {settings.get(key, absent)!r} cannot be written as ONNX", where=where
+            )
+    kind = rope_parameters(settings)["rope_type"]
+    if kind not in ROPE_TYPES:
+        raise InputError(
+            f"rope type {kind!r} cannot be written as ONNX",
+            where=where,
+            mend=f"known: {', '.join(ROPE_TYPES)}",
+        )
+
+
+def _copy_rest(model: Path, folder: Path) -> None:
+    """The tokenizer's and the model's own files, unchanged, in place of what the builder wrote."""
+    for name in TOKENIZER_FILES:
+        (folder / name).unlink(missing_ok=True)
+    copy_tokenizer(model, folder)
+    for name in COPIED:
+        if (model / name).is_file():
+            shutil.copyfile(model / name, folder / name)
+
+
+def _proved(config: OnnxConfig, folder: Path) -> Figures:
+    num_bytes = sum(file.stat().st_size for file in folder.glob("model.onnx*"))
+    say(f"export: model.onnx {num_bytes / 1e6:,.1f} MB; proving parity")
+    parity = prove_onnx(config, folder)
+    write_json(folder / "parity.json", parity)
+    figures = {
+        "file": "model.onnx",
+        "num_bytes": num_bytes,
+        "bits_per_weight": round(8 * num_bytes / _num_weights(config.model), 3),
+        "parity": parity,
+    }
+    if warning := loss_warning(figures):
+        say(f"warning: {config.type} {warning}")
+    run = "    dilmac chat --model ."
+    write_card(folder, config, figures, library="onnxruntime", run=run)
+    return figures
+
+
+def _num_weights(folder: Path) -> int:
+    """Weights of a model, a tied table once; counted without loading any."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return int(AutoModelForCausalLM.from_config(read_config(folder)).num_parameters())
+
+
+def prove_onnx(config: OnnxConfig, folder: Path) -> Figures:
+    """Compare what ONNX Runtime computes with the model folder that it was made from.
+
+    Raises:
+        ParityError: an id differs, a text does not round-trip, or a log-probability is further
+            off than the type's bound.
+    """
+    return prove_engine(config, EngineSpec(kind="onnx", model=folder), with_loss=True)
