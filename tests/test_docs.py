@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from dilmac.corpus import CorpusConfig
 from dilmac.estimate import RecipeEstimateConfig
 from dilmac.evaluate import CompareRunsConfig, EvaluateConfig
-from dilmac.export import DoctorConfig, GgufConfig, OllamaConfig, VerifyConfig
+from dilmac.export import AdapterConfig, DoctorConfig, GgufConfig, OllamaConfig, VerifyConfig
 from dilmac.models import ListConfig, PresetsConfig, ShowConfig, SuggestConfig
 from dilmac.quickstart import QuickstartConfig
 from dilmac.serve import ChatConfig, ServeConfig
@@ -41,6 +41,7 @@ PAGES: dict[str, type[BaseModel] | tuple[type[BaseModel], ...]] = {
     "compare": CompareRunsConfig,
     "evaluate": EvaluateConfig,
     "estimate": RecipeEstimateConfig,
+    "export-adapter": AdapterConfig,
     "export-gguf": GgufConfig,
     "export-ollama": OllamaConfig,
     "export-verify": VerifyConfig,

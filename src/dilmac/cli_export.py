@@ -9,14 +9,14 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from dilmac.core import Artifact, Figures
-from dilmac.export import GgufConfig, OllamaConfig, OnnxConfig, VerifyConfig
+from dilmac.export import AdapterConfig, GgufConfig, OllamaConfig, OnnxConfig, VerifyConfig
 
 Flat = Parameter(name="*")
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Force = Annotated[bool, Parameter(name="--force", negative="")]
 Show = Callable[[Artifact | Figures, bool], None]
 
-EXPORT_CONFIGS = (GgufConfig, OllamaConfig, OnnxConfig, VerifyConfig)
+EXPORT_CONFIGS = (AdapterConfig, GgufConfig, OllamaConfig, OnnxConfig, VerifyConfig)
 
 
 class VerifyFlags(VerifyConfig):
@@ -66,6 +66,18 @@ def export_app(show: Show) -> App:
         show(export_onnx(config, force=force), as_json)
 
     @export.command
+    def adapter(
+        *, config: Annotated[AdapterConfig, Flat], force: Force = False, as_json: Json = False
+    ) -> None:
+        """A LoRA adapter as a GGUF that llama.cpp lays over its base, with its proof.
+
+        Example: `dilmac export adapter --model base --adapter chat/adapter --out adapter`
+        """
+        from dilmac.export import export_adapter
+
+        show(export_adapter(config, force=force), as_json)
+
+    @export.command
     def verify(folder: Path, *, flags: Annotated[VerifyFlags, Flat], as_json: Json = False) -> None:
         """Repeat the proof of an export: its files' hashes, ids, log-probabilities.
 
@@ -74,7 +86,7 @@ def export_app(show: Show) -> App:
         Parameters
         ----------
         folder
-            what `dilmac export gguf`, `ollama` or `onnx` made
+            what `dilmac export gguf`, `ollama`, `onnx` or `adapter` made
         """
         from dilmac.export import verify_export
 

@@ -60,6 +60,7 @@ VERBS = {
     "compare": ("dilmac.evaluate", "CompareRunsConfig", "compare_runs"),
     "export gguf": ("dilmac.export", "GgufConfig", "export_gguf"),
     "export ollama": ("dilmac.export", "OllamaConfig", "export_ollama"),
+    "export adapter": ("dilmac.export", "AdapterConfig", "export_adapter"),
     "export onnx": ("dilmac.export", "OnnxConfig", "export_onnx"),
 }
 WRITTEN = ("html", "items")  # settings that name files which a stage writes

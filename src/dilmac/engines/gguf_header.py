@@ -26,6 +26,7 @@ class Header:
     never to be sampled. `plain_id` is a row that is no part of a character.
     """
 
+    architecture: str
     context: int
     num_rows: int
     is_byte_level: bool
@@ -74,6 +75,27 @@ def read_header(path: Path) -> Header:
         raise unreadable(path, error) from error
 
 
+def require_adapter(path: Path, architecture: str) -> None:
+    """Refuse what llama.cpp cannot lay over a model of that architecture.
+
+    Raises:
+        InputError: the file is no GGUF, is damaged, or is no LoRA adapter of such a model.
+    """
+    if not path.is_file():
+        raise InputError("no such file", where=path)
+    values = read_layout(path).values
+    found = values.get("general.type"), values.get("adapter.type")
+    if found != ("adapter", "lora"):
+        raise InputError(
+            "is no LoRA adapter", where=path, mend="make one with `dilmac export adapter`"
+        )
+    if values.get("general.architecture") != architecture:
+        raise InputError(
+            f"is an adapter of {values.get('general.architecture')}, the model is {architecture}",
+            where=path,
+        )
+
+
 def _header_of(layout: Layout, *, is_byte_level: bool) -> Header:
     tokens: list[str] = layout.array("tokenizer.ggml.tokens")
     types: list[int] = layout.array("tokenizer.ggml.token_type")
@@ -87,6 +109,7 @@ def _header_of(layout: Layout, *, is_byte_level: bool) -> Header:
     if plain is None:
         raise ValueError("no row for a, e or i")
     return Header(
+        architecture=str(layout.values["general.architecture"]),
         context=int(layout.values[f"{layout.values['general.architecture']}.context_length"]),
         num_rows=len(tokens),
         is_byte_level=is_byte_level,

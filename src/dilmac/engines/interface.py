@@ -26,6 +26,9 @@ class EngineSpec(Config):
 
     kind: EngineKind
     model: Path
+    adapter: Path | None = Field(
+        None, description="llama.cpp: a LoRA adapter as GGUF, laid over it"
+    )
     context: int | None = Field(None, ge=8, description="window [tokens]; the model's by default")
     threads: int | None = Field(
         None, ge=1, description="threads; all usable cores, half of them for llama.cpp"

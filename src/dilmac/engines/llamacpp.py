@@ -18,7 +18,7 @@ from typing import Any
 import xllamacpp
 
 from dilmac.core import DilmacError, InputError, num_cpus
-from dilmac.engines.gguf_header import read_header
+from dilmac.engines.gguf_header import read_header, require_adapter
 from dilmac.engines.interface import (
     MAX_DEFAULT_CONTEXT,
     READING,
@@ -53,6 +53,9 @@ class LlamaCpp:
     def _parameters(self, spec: EngineSpec) -> Any:
         parameters = xllamacpp.CommonParams()
         parameters.model.path = str(spec.model)
+        if spec.adapter:
+            require_adapter(spec.adapter, self.header.architecture)
+            parameters.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(spec.adapter), 1.0)]
         parameters.n_ctx = self.context
         parameters.n_parallel = 1
         # Its threads spin while they wait for each other: with one on every core, any other work on

@@ -1,3 +1,5 @@
+from .adapter import export_adapter as export_adapter
+from .config import AdapterConfig as AdapterConfig
 from .config import GgufConfig as GgufConfig
 from .config import OllamaConfig as OllamaConfig
 from .config import OnnxConfig as OnnxConfig

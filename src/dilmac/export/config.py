@@ -64,6 +64,14 @@ class OnnxConfig(ProofConfig):
     )
 
 
+class AdapterConfig(ProofConfig):
+    """Write a LoRA adapter as a GGUF for llama.cpp."""
+
+    model: Path = Field(description="model folder that the adapter was trained on")
+    adapter: Path = Field(description="adapter as peft writes it: adapter/ of a fine-tuned model")
+    type: Literal["f32", "f16"] = Field("f16", description="how its matrices are stored")
+
+
 class OllamaConfig(GgufConfig):
     """Write a model and its Modelfile for Ollama."""
 
@@ -95,6 +103,9 @@ class VerifyConfig(Config):
 
     folder: Path = Field(description="what `dilmac export gguf`, `ollama` or `onnx` made")
     model: Path = Field(description="model folder that it was made from")
+    adapter: Path | None = Field(
+        None, description="of an exported adapter: the folder that it was made from"
+    )
     text: tuple[str, ...] | None = Field(
         None, description="real text for the proof; that of the export by default"
     )

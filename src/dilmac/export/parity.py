@@ -33,7 +33,7 @@ TOP = 64  # tokens of each position that are compared
 # agreement is reported.
 BOUNDS = {"f32": 0.001, "f16": 0.05, "bf16": 0.4}
 BOUNDS |= {"fp32": 0.001}  # in ONNX Runtime: see `export/onnx.py`
-RUNTIMES = {"llamacpp": "llama.cpp", "onnx": "ONNX Runtime", "transformers": "the other folder"}
+RUNTIMES = {"llamacpp": "llama.cpp", "onnx": "ONNX Runtime"}
 HALVES = {"f16": "float16", "bf16": "bfloat16"}  # their names in torch
 # Where f16 or bf16 exceeds its bound, the source itself is rounded and compared with itself: a
 # model with large weights moves further by that alone. The runtime rounds at other places, so as
@@ -149,9 +149,11 @@ def prove(config: ProofConfig, gguf_file: Path) -> Figures:
     return prove_engine(config, spec, with_loss=config.type not in BOUNDS)
 
 
-def prove_engine(config: ProofConfig, spec: EngineSpec, *, with_loss: bool = False) -> Figures:
-    """Compare what an engine runs with the model folder it was made from; `with_loss` also bits
-    per byte.
+def prove_engine(
+    config: ProofConfig, spec: EngineSpec, *, model: Any = None, with_loss: bool = False
+) -> Figures:
+    """Compare what an engine runs with `model`, or with the model folder it was made from;
+    `with_loss` also bits per byte.
 
     Raises:
         ParityError: an id differs, a text does not round-trip, or a log-probability is further
@@ -163,7 +165,7 @@ def prove_engine(config: ProofConfig, spec: EngineSpec, *, with_loss: bool = Fal
     tokenizer = Tokenizer(config.model)
     with Engine(spec) as engine:
         ids = prove_ids(tokenizer, engine, lines[: config.num_lines], config)
-        model = load_model(config.model).eval()
+        model = load_model(config.model).eval() if model is None else model
         scores = _compare_scores(config, tokenizer, engine, lines, model)
         loss = _compare_loss(config, tokenizer, engine, lines, model) if with_loss else {}
     if config.type in HALVES and not scores.holds:

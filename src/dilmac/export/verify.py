@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dilmac.core import (
     Artifact,
     Figures,
@@ -11,7 +13,9 @@ from dilmac.core import (
     open_artifact,
     sha256_of,
 )
+from dilmac.export.adapter import prove_adapter
 from dilmac.export.config import (
+    AdapterConfig,
     GgufConfig,
     OllamaConfig,
     OnnxConfig,
@@ -23,7 +27,9 @@ from dilmac.export.onnx import prove_onnx
 from dilmac.export.parity import prove
 from dilmac.models import require_model_folder, with_model_folder
 
+ADAPTER = "adapter-gguf"
 CONFIGS: dict[str, type[ProofConfig]] = {
+    ADAPTER: AdapterConfig,
     "gguf": GgufConfig,
     "ollama": OllamaConfig,
     "onnx": OnnxConfig,
@@ -55,21 +61,31 @@ def verify_export(config: VerifyConfig) -> Figures:
     if artifact.figures.get("weights") == "folder":
         _require_copies(artifact, config)
         return {**figures, "parity": "the model folder's own files, converted by Ollama itself"}
-    made_by = CONFIGS[kind].from_mapping(
-        {
-            **artifact.manifest.config,
-            **({"text": config.text} if config.text is not None else {}),
-            "model": config.model,
-            "out": config.folder,
-        },
-        where=str(config.folder / "artifact.json"),
-    )
-    if isinstance(made_by, OnnxConfig):
-        parity = prove_onnx(made_by, config.folder)
-    else:
-        parity = prove(made_by, config.folder / artifact.figures["file"])
+    parity = _proved_again(artifact, config)
     is_repeated = parity == artifact.figures["parity"]
     return {**figures, "same_figures": is_repeated, "parity": parity}
+
+
+def _proved_again(artifact: Artifact, config: VerifyConfig) -> Figures:
+    """The proof of the export, with its own settings."""
+    given: dict[str, Any] = {"model": config.model, "out": config.folder}
+    if config.text is not None:
+        given |= {"text": config.text}
+    if artifact.manifest.kind == ADAPTER:
+        if config.adapter is None:
+            raise InputError(
+                "is missing: the folder that the adapter was made from", where="--adapter"
+            )
+        given |= {"adapter": config.adapter}
+    made_by = CONFIGS[artifact.manifest.kind].from_mapping(
+        {**artifact.manifest.config, **given}, where=str(config.folder / "artifact.json")
+    )
+    file = config.folder / artifact.figures["file"]
+    if isinstance(made_by, OnnxConfig):
+        return prove_onnx(made_by, config.folder)
+    if isinstance(made_by, AdapterConfig):
+        return prove_adapter(made_by, file)
+    return prove(made_by, file)
 
 
 def _require_same_bytes(artifact: Artifact) -> None:
