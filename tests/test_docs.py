@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from dilmac.corpus import CorpusConfig
 from dilmac.estimate import RecipeEstimateConfig
 from dilmac.evaluate import CompareRunsConfig, EvaluateConfig
-from dilmac.export import DoctorConfig, GgufConfig, OllamaConfig, VerifyConfig
+from dilmac.export import DoctorConfig, GgufConfig, OllamaConfig, OnnxConfig, VerifyConfig
 from dilmac.models import ListConfig, PresetsConfig, ShowConfig, SuggestConfig
 from dilmac.quickstart import QuickstartConfig
 from dilmac.serve import ChatConfig, ServeConfig
@@ -43,6 +43,7 @@ PAGES: dict[str, type[BaseModel] | tuple[type[BaseModel], ...]] = {
     "estimate": RecipeEstimateConfig,
     "export-gguf": GgufConfig,
     "export-ollama": OllamaConfig,
+    "export-onnx": OnnxConfig,
     "export-verify": VerifyConfig,
     "doctor": DoctorConfig,
     "chat": ChatConfig,
