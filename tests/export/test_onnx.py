@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import shutil
 import socket
@@ -97,6 +98,13 @@ def test_an_export_is_proved_and_whole(exported: Path, model: Path) -> None:
         assert (exported / name).read_bytes() == (model / name).read_bytes()
     again = export_onnx(config_for(model, exported))
     assert again.manifest.run == manifest["run"]  # complete, so nothing was done
+
+
+def test_the_graph_repeats_and_names_no_repository(exported: Path) -> None:
+    import onnx
+
+    graph = onnx.load(exported / "model.onnx", load_external_data=False)
+    assert graph.producer_version == importlib.metadata.version("onnxruntime-genai")
 
 
 def test_it_opens_without_dilmac_and_says_the_same(exported: Path, model: Path) -> None:

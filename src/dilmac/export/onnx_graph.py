@@ -39,6 +39,7 @@ def build_graph(model: Path, folder: Path, storage: str) -> None:
             ) from error
     if storage == "int8" and is_tied:
         _share_table(folder)
+    _drop_commit(folder)
 
 
 def _builder() -> Any:
@@ -66,6 +67,16 @@ def _silent() -> Iterator[None]:
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
+
+
+def _drop_commit(folder: Path) -> None:
+    """Leave the builder's version alone in the graph: it adds the commit of whatever git repository
+    stands around the installation, which is another one each day."""
+    import onnx
+
+    model = onnx.load_model(folder / MODEL, load_external_data=False)
+    model.producer_version = model.producer_version.partition("+")[0]
+    (folder / MODEL).write_bytes(model.SerializeToString(deterministic=True))
 
 
 def _share_table(folder: Path) -> None:
