@@ -19,6 +19,10 @@ from dilmac import cli
 from dilmac.core import InputError, MissingDependencyError, ParityError
 from dilmac.engines import EngineSpec
 from dilmac.export import OnnxConfig, VerifyConfig, export_onnx, verify_export
+from dilmac.export.onnx import require_buildable
+from dilmac.export.onnx_graph import build_graph
+from dilmac.models import require_model_folder
+from dilmac.tokenizer import copy_tokenizer
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra `onnx`")
 genai = pytest.importorskip("onnxruntime_genai", reason="needs the extra `onnx`")
@@ -113,37 +117,71 @@ def test_it_opens_without_dilmac_and_says_the_same(exported: Path, model: Path) 
     assert greedy_of_genai(exported, 24) == expected
 
 
+def built(model: Path, folder: Path, storage: str) -> Path:
+    """The export without its proof."""
+    folder.mkdir()
+    build_graph(model, folder, storage)
+    copy_tokenizer(model, folder)
+    shutil.copyfile(model / "config.json", folder / "config.json")
+    return folder
+
+
+def difference(folder: Path, model: Path) -> float:
+    """The largest one of a log-probability over a whole context [nats]."""
+    from dilmac.engines.onnx import Onnx
+
+    ids = [1, *range(300, 555)]
+    source = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).eval()
+    with torch.inference_mode():
+        expected = source(torch.tensor([ids])).logits[0].log_softmax(-1)
+    found = Onnx(EngineSpec(kind="onnx", model=folder)).score(ids, top=source.config.vocab_size)
+    return max(
+        abs(logprob - float(row[token]))
+        for row, best in zip(expected, found, strict=False)
+        for token, logprob in best
+    )
+
+
 def test_tied_int8_keeps_one_table_and_asks_no_hub(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dilmac.engines.onnx import Onnx
-    from dilmac.export.onnx_graph import build_graph
-    from dilmac.tokenizer import copy_tokenizer
-
     def refuse(*_: Any) -> None:
         raise AssertionError("the network was asked")
 
-    folders = {}
-    for storage in ("int8", "int4"):
-        folder = folders[storage] = tmp_path / storage
-        folder.mkdir()
-        with monkeypatch.context() as offline:
-            offline.setattr(socket.socket, "connect", refuse)
-            offline.setattr(socket, "getaddrinfo", refuse)
-            build_graph(model, folder, storage)
-        copy_tokenizer(model, folder)
-        shutil.copyfile(model / "config.json", folder / "config.json")
+    with monkeypatch.context() as offline:
+        offline.setattr(socket.socket, "connect", refuse)
+        offline.setattr(socket, "getaddrinfo", refuse)
+        folders = {name: built(model, tmp_path / name, name) for name in ("int8", "int4")}
     sizes = {name: (folder / "model.onnx.data").stat().st_size for name, folder in folders.items()}
     table = 4 * json.loads((model / "config.json").read_text(encoding="utf-8"))["vocab_size"] * 64
     assert sizes["int4"] < sizes["int8"] < sizes["int4"] + table
     assert greedy_of_genai(folders["int8"], 8) == greedy_of_onnxruntime(folders["int8"], 8)
-    source = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).eval()
-    with torch.inference_mode():
-        logprobs = source(torch.tensor([PROMPT])).logits[0].log_softmax(-1)
     for storage, folder in folders.items():
-        backend = Onnx(EngineSpec(kind="onnx", model=folder))
-        difference = (backend._shares(PROMPT) - logprobs).abs().max()
-        assert 0 < difference < SOUND[storage]
+        assert 0 < difference(folder, model) < SOUND[storage]
+
+
+@pytest.mark.parametrize(
+    "rope",
+    [
+        {"rope_type": "linear", "factor": 2.0},
+        {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64},
+        {
+            "rope_type": "llama3",
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 64,
+        },
+    ],
+    ids=lambda rope: rope["rope_type"],
+)
+def test_scaled_positions_are_those_of_transformers(
+    sample_tokenizer: Path, tmp_path: Path, rope: dict[str, Any]
+) -> None:
+    model = make_model(tmp_path / "model", sample_tokenizer, "qwen3")
+    change_json(model / "config.json", rope_parameters={**rope, "rope_theta": 10000.0})
+    require_buildable(model, require_model_folder(model))
+    assert difference(built(model, tmp_path / "fp32", "fp32"), model) < 1e-4
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.onnx.data", "config.json"])
@@ -162,7 +200,11 @@ def test_verify_finds_a_flipped_bit(exported: Path, model: Path, tmp_path: Path,
         ("qwen3_moe", {}, "Qwen3MoeForCausalLM cannot be written as ONNX"),
         ("mistral", {"sliding_window": 64}, "sliding_window 64"),
         ("qwen3", {"use_sliding_window": True}, "use_sliding_window True"),
-        ("llama", {"rope_parameters": {"rope_type": "linear", "factor": 2}}, "rope type 'linear'"),
+        (
+            "llama",
+            {"rope_parameters": {"rope_type": "dynamic", "factor": 2}},
+            "rope type 'dynamic'",
+        ),
     ],
 )
 def test_what_would_compute_something_else_is_refused(

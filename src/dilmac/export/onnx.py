@@ -26,6 +26,8 @@ ARCHITECTURES = (
     "Qwen2ForCausalLM",
     "Qwen3ForCausalLM",
 )
+# Those whose table of positions is the same for every length of text.
+ROPE_TYPES = ("default", "linear", "yarn", "llama3")
 # Sliding windows would need a cache of another kind. Key → what its absence means.
 WINDOWS: dict[str, tuple[str, Any]] = {
     "MistralForCausalLM": ("sliding_window", 4096),
@@ -77,13 +79,11 @@ def require_buildable(folder: Path, settings: dict[str, Any]) -> None:
                 f"{key} {settings.get(key, absent)!r} cannot be written as ONNX", where=where
             )
     kind = rope_parameters(settings)["rope_type"]
-    # The builder's tables of linear and yarn are not those of transformers (0.18: log-probabilities
-    # were off by 2.8 and 3.5), nor has it all the parameters of the others.
-    if kind != "default":
+    if kind not in ROPE_TYPES:
         raise InputError(
             f"rope type {kind!r} cannot be written as ONNX",
             where=where,
-            mend="export it as GGUF, which has linear and yarn",
+            mend=f"known: {', '.join(ROPE_TYPES)}",
         )
 
 
