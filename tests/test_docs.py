@@ -9,7 +9,14 @@ from pydantic import BaseModel
 from dilmac.corpus import CorpusConfig
 from dilmac.estimate import RecipeEstimateConfig
 from dilmac.evaluate import CompareRunsConfig, EvaluateConfig
-from dilmac.export import AdapterConfig, DoctorConfig, GgufConfig, OllamaConfig, VerifyConfig
+from dilmac.export import (
+    AdapterConfig,
+    DoctorConfig,
+    GgufConfig,
+    OllamaConfig,
+    OnnxConfig,
+    VerifyConfig,
+)
 from dilmac.models import ListConfig, PresetsConfig, ShowConfig, SuggestConfig
 from dilmac.quickstart import QuickstartConfig
 from dilmac.serve import ChatConfig, ServeConfig
@@ -44,6 +51,7 @@ PAGES: dict[str, type[BaseModel] | tuple[type[BaseModel], ...]] = {
     "export-adapter": AdapterConfig,
     "export-gguf": GgufConfig,
     "export-ollama": OllamaConfig,
+    "export-onnx": OnnxConfig,
     "export-verify": VerifyConfig,
     "doctor": DoctorConfig,
     "chat": ChatConfig,

@@ -52,8 +52,8 @@ def require_sound_onnx(folder: Path) -> Path:
 def _require_inside(tensor: Any, folder: Path, path: Path) -> None:
     said = {entry.key: entry.value for entry in tensor.external_data}
     location = said.get("location", "")
-    file = (folder / location).resolve()
-    if not location or Path(location).is_absolute() or not file.is_relative_to(folder.resolve()):
+    file = _inside(folder, location)
+    if file is None:
         raise InputError(
             f"tensor {tensor.name!r} has its data outside the folder ({location!r})",
             where=path,
@@ -75,6 +75,19 @@ def _require_inside(tensor: Any, folder: Path, path: Path) -> None:
             where=path,
             mend=AGAIN,
         )
+
+
+def _inside(folder: Path, location: str | bytes) -> Path | None:
+    """The file that a tensor names, if that is a name and leads into the folder."""
+    if not location or isinstance(location, bytes):  # protobuf gives bytes of what is no UTF-8
+        return None
+    try:
+        file = (folder / location).resolve(strict=False)
+        file.is_file()
+    except (OSError, ValueError):  # too long, or with a null byte
+        return None
+    is_inside = file.is_relative_to(folder.resolve()) and not Path(location).is_absolute()
+    return file if is_inside else None
 
 
 def _tensors_of(model: Any) -> Iterator[Any]:

@@ -27,7 +27,8 @@ ARCHITECTURES = (
     "Qwen2ForCausalLM",
     "Qwen3ForCausalLM",
 )
-ROPE_TYPES = ("default", "linear", "yarn")
+# Those whose table of positions is the same for every length of text.
+ROPE_TYPES = ("default", "linear", "yarn", "llama3")
 # Sliding windows would need a cache of another kind. Key → what its absence means.
 WINDOWS: dict[str, tuple[str, Any]] = {
     "MistralForCausalLM": ("sliding_window", 4096),

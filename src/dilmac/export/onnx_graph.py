@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import logging
 import tempfile
@@ -31,6 +32,12 @@ def build_graph(model: Path, folder: Path, storage: str) -> None:
         try:
             options = builder.parse_extra_options(*asked, ["hf_token=false"])
             is_tied = options["shared_embeddings"]
+            settings = options["hf_details"]["hf_config"]
+            positions = _position_tables(settings)
+            # Its own tables of scaled positions are not those of transformers (0.18: with linear
+            # ones log-probabilities were off by 2.8). It makes default ones, which are replaced.
+            theta = settings.rope_parameters["rope_theta"]
+            settings.rope_parameters = {"rope_type": "default", "rope_theta": theta}
             builder.create_model(*asked, **options)
         except (ValueError, NotImplementedError, KeyError, AttributeError) as error:
             reason = " ".join(str(error).split())[:200]
@@ -39,6 +46,8 @@ def build_graph(model: Path, folder: Path, storage: str) -> None:
             ) from error
     if storage == "int8" and is_tied:
         _share_table(folder)
+    _drop_commit(folder)
+    _write_tables(folder, positions)
 
 
 def _builder() -> Any:
@@ -66,6 +75,44 @@ def _silent() -> Iterator[None]:
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
+
+
+def _position_tables(settings: Any) -> dict[str, Any]:
+    """Cosines and sines of every position as transformers has them, `[context, head size / 2]`."""
+    import torch
+    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+    places = torch.arange(settings.max_position_embeddings)[None]
+    tables = LlamaRotaryEmbedding(copy.deepcopy(settings))(torch.zeros(1), places)
+    half = tables[0].shape[-1] // 2  # the second half repeats the first
+    names = ("cos_cache", "sin_cache")
+    return {name: table[0, :, :half].numpy() for name, table in zip(names, tables, strict=True)}
+
+
+def _write_tables(folder: Path, tables: dict[str, Any]) -> None:
+    """Write tables over those of the same names and shapes in the graph's data."""
+    import onnx
+
+    graph = onnx.load_model(folder / MODEL, load_external_data=False).graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    with (folder / DATA).open("r+b") as file:
+        for name, table in tables.items():
+            tensor = stored[name]
+            if tuple(tensor.dims) != table.shape:
+                raise AssertionError(f"{name} is {tensor.dims} in the graph, not {table.shape}")
+            place = {entry.key: entry.value for entry in tensor.external_data}
+            file.seek(int(place["offset"]))
+            file.write(table.astype("<f4").tobytes())
+
+
+def _drop_commit(folder: Path) -> None:
+    """Leave the builder's version alone in the graph: it adds the commit of whatever git repository
+    stands around the installation, which is another one each day."""
+    import onnx
+
+    model = onnx.load_model(folder / MODEL, load_external_data=False)
+    model.producer_version = model.producer_version.partition("+")[0]
+    (folder / MODEL).write_bytes(model.SerializeToString(deterministic=True))
 
 
 def _share_table(folder: Path) -> None:
