@@ -22,7 +22,7 @@ MAX_JSON_BYTES = 4 << 20  # a list of models: some hundred bytes each
 
 
 class Connection:
-    """Connections to one upstream, kept open between requests. Use it as a context manager."""
+    """A way to one upstream. Use it as a context manager."""
 
     def __init__(self, spec: UpstreamSpec):
         self.spec = spec
@@ -38,7 +38,9 @@ class Connection:
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=spec.connect_seconds, sock_read=spec.silence_seconds
             ),
-            connector=aiohttp.TCPConnector(limit=0),  # who uses it counts the requests
+            # Who uses it counts the requests. A connection is used once: llama-server closes those
+            # that it has answered, and a POST that meets the closing one fails without a fault.
+            connector=aiohttp.TCPConnector(limit=0, force_close=True),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
         )
