@@ -153,8 +153,7 @@ def test_no_attack_changes_the_roles_that_the_far_side_reads(gate: Served, far: 
         if far.asked and "prompt" in far.asked[-1]:
             ids = naive(far.asked[-1]["prompt"], add_special_tokens=False)["input_ids"]
             assert not set(ids) & set(ours.control_tokens.values())
-    print("REFUSED", refused)
-    assert refused >= 100
+    assert refused > 6 * len(ATTACKS)  # of nine places, most attacks in seven
 
 
 def test_faults_of_the_far_side_have_a_status_and_no_detail(gate: Served, far: FarSide) -> None:
