@@ -276,6 +276,20 @@ def test_a_variable_without_a_key_is_refused(
     assert not (key or "").strip() or str(key) not in str(caught.value)
 
 
+def test_a_key_that_everybody_can_read_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_KEY", "sk-1")
+    for url in ("http://127.0.0.1:1", "http://[::1]:1", "http://localhost", "https://a.example"):
+        upstream_spec(url, None, "SOME_KEY")
+    upstream_spec("http://a.example", None, None)
+    assert capsys.readouterr().err == ""
+    for url in ("http://192.0.2.1/v1", "http://a.example"):
+        upstream_spec(url, None, "SOME_KEY")
+        told = capsys.readouterr().err
+        assert f"the key goes to {url} unencrypted" in told and "sk-1" not in told
+
+
 def test_a_control_string_goes_nowhere(far: FarSide) -> None:
     async def run(content: str) -> None:
         async with Upstream(spec_of(far), "tiny") as upstream:

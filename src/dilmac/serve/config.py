@@ -20,8 +20,6 @@ from dilmac.engines import (
 from dilmac.models import DEFAULT_MODEL, is_shipped, model_folder
 from dilmac.serve.first_use import NoGgufError, shipped_gguf
 
-ENGINE_FLAGS = ("model", "engine", "context")  # what an engine here is told
-
 
 class RunningConfig(Config):
     """Which model runs in which engine, or elsewhere."""
@@ -54,7 +52,8 @@ class RunningConfig(Config):
     def _one_of_both(self) -> Self:
         given = self.model_fields_set
         if self.upstream is not None:
-            wrong = [name for name in ENGINE_FLAGS if name in given]
+            here = [name for name in RunningConfig.model_fields if not name.startswith("upstream")]
+            wrong = [name for name in here if name in given]
             reason = "does not go with --upstream, where the model runs elsewhere"
         else:
             wrong = [name for name in given if name.startswith("upstream_")]

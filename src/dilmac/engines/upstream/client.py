@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from dilmac.engines.interface import Sampling
 from dilmac.engines.pieces import Piece
@@ -76,7 +75,7 @@ def _listed(answer: Any, where: str) -> dict[str, int | None]:
     }
 
 
-class Upstream:
+class Upstream(Connection):
     """A model of an upstream. Use it as an asynchronous context manager.
 
     >>> async with Upstream(spec, model.name) as upstream:
@@ -87,25 +86,13 @@ class Upstream:
     """
 
     def __init__(self, spec: UpstreamSpec, model: str):
-        self.spec, self.model = spec, model
-        self._connection = Connection(spec)
-
-    async def __aenter__(self) -> Self:
-        await self._connection.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._connection.__aexit__(kind, error, trace)
+        super().__init__(spec)
+        self.model = model
 
     async def is_there(self) -> bool:
         """Whether it can be reached now."""
         try:
-            await self._connection.get(MODELS, seconds=LOOK_SECONDS)
+            await self.get(MODELS, seconds=LOOK_SECONDS)
         except UpstreamError as error:
             return error.status in _NO_LIST
         return True
@@ -152,7 +139,7 @@ class Upstream:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        return UpstreamAnswer(self._connection.events(path, body), self.spec.url)
+        return UpstreamAnswer(self.events(path, body), self.spec.url)
 
 
 def _settings(sampling: Sampling) -> dict[str, Any]:

@@ -41,12 +41,13 @@ class UpstreamVoice:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         try:
             model = await find_model(spec)
+            async with Upstream(spec, model.name) as upstream:
+                ready.set_result(upstream)
+                await self._end.wait()
         except BaseException as error:
+            if ready.done():
+                raise
             ready.set_exception(error)
-            return
-        async with Upstream(spec, model.name) as upstream:
-            ready.set_result(upstream)
-            await self._end.wait()
 
     @property
     def description(self) -> str:
