@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import subprocess
 import sys
@@ -75,14 +76,24 @@ class Served:
 @contextmanager
 def served(model: Path, log: Path, *flags: str) -> Iterator[Served]:
     """`dilmac serve --model …` on a free port, until the end of the block."""
-    command = [sys.executable, "-m", "dilmac", "serve", "--model", str(model), "--port", "0"]
+    with serving(model.name, log, "--model", str(model), *flags) as running:
+        yield running
+
+
+@contextmanager
+def serving(
+    name: str, log: Path, *flags: str, environment: dict[str, str] | None = None
+) -> Iterator[Served]:
+    """`dilmac serve …` on a free port, until the end of the block."""
+    command = [sys.executable, "-m", "dilmac", "serve", "--port", "0", *flags]
+    env = {**os.environ, **(environment or {})}
     with log.open("wb") as file:
-        process = subprocess.Popen([*command, *flags], stdout=file, stderr=file)
+        process = subprocess.Popen(command, stdout=file, stderr=file, env=env)
     try:
-        wait_until(lambda: "/v1" in log.read_text() or process.poll() is not None)
-        found = re.search(r"127\.0\.0\.1:(\d+)/v1", log.read_text())
+        wait_until(lambda: "/v1 (this" in log.read_text() or process.poll() is not None)
+        found = re.search(r"127\.0\.0\.1:(\d+)/v1 \(this", log.read_text())
         assert found, log.read_text()
-        yield Served(process, int(found[1]), model.name)
+        yield Served(process, int(found[1]), name)
     finally:
         process.terminate()
         process.wait(timeout=60)

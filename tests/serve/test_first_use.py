@@ -12,6 +12,7 @@ import pytest
 from dilmac.core import EngineError, InputError, ParityError, open_artifact
 from dilmac.models import DEFAULT_MODEL
 from dilmac.serve import ChatConfig, ChatSession, chat
+from dilmac.serve.chat.voice import EngineVoice
 from dilmac.serve.first_use import NoGgufError, cache_folder, shipped_gguf
 from standin import place_standin
 
@@ -42,7 +43,9 @@ def test_it_answers(shipped: Path) -> None:
     figures = chat(ChatConfig(model=MINI, say="Merhaba!", max_tokens=6))
     assert 0 < figures["tokens"] <= 6
     session = ChatSession(ChatConfig(model=MINI, engine="transformers", max_tokens=4))
-    assert session.engine.spec.kind == "transformers" and session.engine.spec.model == shipped
+    assert isinstance(session.voice, EngineVoice)
+    spec = session.voice.engine.spec
+    assert spec.kind == "transformers" and spec.model == shipped
     session.close()
 
 

@@ -9,7 +9,9 @@ import pytest
 
 from dilmac.cli import app
 from dilmac.core import EngineError, InputError
+from dilmac.engines import Engine
 from dilmac.serve import ChatConfig, ChatSession
+from dilmac.serve.chat.voice import EngineVoice
 from dilmac.tokenizer import Message
 from dilmac.training.data.read import read_instructions
 
@@ -19,6 +21,15 @@ def session(tiny_gguf: Path) -> Iterator[ChatSession]:
     talk = ChatSession(ChatConfig(model=tiny_gguf, max_tokens=12, temperature=1.0))
     yield talk
     talk.close()
+
+
+def voice_of(session: ChatSession) -> EngineVoice:
+    assert isinstance(session.voice, EngineVoice)
+    return session.voice
+
+
+def engine_of(session: ChatSession) -> Engine:
+    return voice_of(session).engine
 
 
 def test_turns_are_remembered_and_forgotten(session: ChatSession) -> None:
@@ -49,7 +60,7 @@ def test_a_message_larger_than_the_context_is_refused(session: ChatSession) -> N
 
 def test_a_dead_engine_is_started_again(session: ChatSession) -> None:
     "".join(session.ask("Merhaba!"))
-    first = session.engine.pid
+    first = engine_of(session).pid
     os.kill(first, signal.SIGSTOP)
     answer = session.ask("Orada mısın?")
     os.kill(first, signal.SIGKILL)
@@ -57,7 +68,7 @@ def test_a_dead_engine_is_started_again(session: ChatSession) -> None:
         list(answer)
     assert len(session.history) == 2
     assert isinstance("".join(session.ask("Peki şimdi?")), str)
-    assert session.engine.pid != first and len(session.history) == 4
+    assert engine_of(session).pid != first and len(session.history) == 4
 
 
 def test_a_closed_answer_is_cancelled_and_remembered(session: ChatSession) -> None:
@@ -85,10 +96,12 @@ def test_a_conversation_is_saved_as_finetune_reads_it(tmp_path: Path) -> None:
 
 def test_the_system_message_can_change(session: ChatSession) -> None:
     "".join(session.ask("Merhaba!"))
-    ids = session._prompt([Message("user", "Peki?")], session.engine)
+    turn = [Message("user", "Peki?")]
+    ids = voice_of(session).prompt(session._system_turn(), turn, 12)
     session.system = "Kısa yaz."
-    longer = session._prompt([Message("user", "Peki?")], session.engine)
-    assert longer[-len(ids) :] == ids and session.engine.tokenize(["Kısa yaz."])[0][1] in longer
+    longer = voice_of(session).prompt(session._system_turn(), turn, 12)
+    word = engine_of(session).tokenize(["Kısa yaz."])[0][1]
+    assert longer[-len(ids) :] == ids and word in longer
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,4 @@
 from .answer import Answer as Answer
-from .answer import Piece as Piece
 from .answer import answer_stops as answer_stops
 from .client import Completion as Completion
 from .client import Engine as Engine
@@ -15,6 +14,14 @@ from .interface import EngineSpec as EngineSpec
 from .interface import Sampling as Sampling
 from .interface import Token as Token
 from .interface import engine_for as engine_for
+from .pieces import Piece as Piece
 from .presets import PRESETS as PRESETS
 from .presets import PresetName as PresetName
 from .presets import with_preset as with_preset
+from .upstream.client import Upstream as Upstream
+from .upstream.client import UpstreamAnswer as UpstreamAnswer
+from .upstream.client import UpstreamModel as UpstreamModel
+from .upstream.client import find_model as find_model
+from .upstream.errors import UpstreamError as UpstreamError
+from .upstream.spec import UpstreamSpec as UpstreamSpec
+from .upstream.spec import upstream_spec as upstream_spec

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dilmac.core import Config, EngineError, say
-from dilmac.engines import EngineSpec, PresetName, Sampling, engine_for, with_preset
+from dilmac.engines import (
+    EngineSpec,
+    PresetName,
+    Sampling,
+    UpstreamSpec,
+    engine_for,
+    upstream_spec,
+    with_preset,
+)
 from dilmac.models import DEFAULT_MODEL, is_shipped, model_folder
 from dilmac.serve.first_use import NoGgufError, shipped_gguf
 
 
 class RunningConfig(Config):
-    """Which model runs in which engine."""
+    """Which model runs in which engine, or elsewhere."""
 
     model: Path = Field(
         Path(DEFAULT_MODEL),
@@ -26,6 +34,45 @@ class RunningConfig(Config):
         "Runtime for what `dilmac export onnx` made",
     )
     context: int | None = Field(None, ge=8, description="window [tokens]; the model's by default")
+    upstream: str | None = Field(
+        None,
+        description="address of an OpenAI-compatible server that runs the model instead, such as "
+        "http://127.0.0.1:11434/v1",
+    )
+    upstream_model: str | None = Field(
+        None,
+        min_length=1,
+        description="the model's name there; the only one that it lists by default",
+    )
+    upstream_key_variable: str | None = Field(
+        None,
+        min_length=1,
+        description="environment variable that holds the key for it; without, none is sent",
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        given = self.model_fields_set
+        if self.upstream is not None:
+            here = [name for name in RunningConfig.model_fields if not name.startswith("upstream")]
+            wrong = [name for name in here if name in given]
+            reason = "does not go with --upstream, where the model runs elsewhere"
+        else:
+            wrong = [name for name in given if name.startswith("upstream_")]
+            reason = "needs --upstream, the address of a server"
+        if wrong:
+            raise ValueError(f"--{min(wrong).replace('_', '-')} {reason}")
+        return self
+
+    def upstream_spec(self) -> UpstreamSpec | None:
+        """The upstream that runs the model; None where an engine here does.
+
+        Raises:
+            ConfigError: its address is none, or the variable of its key is empty.
+        """
+        if self.upstream is None:
+            return None
+        return upstream_spec(self.upstream, self.upstream_model, self.upstream_key_variable)
 
     def engine_spec(self) -> EngineSpec:
         """Which engine runs which file.
@@ -103,6 +150,10 @@ class ServeConfig(RunningConfig):
     )
     max_waiting: int = Field(
         64, ge=0, description="requests that may wait in line; the next one is told to come later"
+    )
+
+    upstream_requests: int = Field(
+        16, ge=1, description="requests that an upstream answers at once; the others wait in line"
     )
 
     @property

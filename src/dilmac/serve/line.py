@@ -22,10 +22,12 @@ class BusyError(DilmacError):
 
 @dataclass(frozen=True)
 class End:
-    """The last item of an answer: tokens that were generated, and `stop` or `length`."""
+    """The last item of an answer: tokens that were generated, `stop` or `length`, and the tokens of
+    the prompt, where they are known."""
 
     num_tokens: int
     finish_reason: str
+    num_prompt: int | None
 
 
 class EngineLine:
@@ -155,7 +157,8 @@ class _Generation:
                 answer = Answer(engine, self._completion, stop)
                 for piece in answer:
                     self._put(piece)
-                self._put(End(answer.num_tokens, answer.finish_reason or "length"))
+                reason = answer.finish_reason or "length"
+                self._put(End(answer.num_tokens, reason, len(prompt)))
             except BaseException as error:
                 self._put(error)
 

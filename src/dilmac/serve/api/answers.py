@@ -13,13 +13,12 @@ from dilmac.serve.line import End
 
 @dataclass(frozen=True)
 class _Form:
-    """One answer: its id and time, its model, and the length of its prompt [tokens].
+    """One answer: its id and time, and its model.
 
     With `with_usage` every chunk of a stream has a `usage`, which is null until the last.
     """
 
     model: str
-    num_prompt: int
     with_usage: bool = False
     number: str = field(default_factory=lambda: secrets.token_hex(12))
     created: int = field(default_factory=lambda: int(time.time()))
@@ -40,11 +39,13 @@ class _Form:
         usage = {"usage": None} if self.with_usage else {}
         return {**self._frame(self.chunk_kind, choices), **usage}
 
-    def usage(self, end: End) -> dict[str, int]:
+    def usage(self, end: End) -> dict[str, int] | None:
+        if end.num_prompt is None:  # an upstream that counts nothing
+            return None
         return {
-            "prompt_tokens": self.num_prompt,
+            "prompt_tokens": end.num_prompt,
             "completion_tokens": end.num_tokens,
-            "total_tokens": self.num_prompt + end.num_tokens,
+            "total_tokens": end.num_prompt + end.num_tokens,
         }
 
     def usage_chunk(self, end: End) -> dict[str, Any]:

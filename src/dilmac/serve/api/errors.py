@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from dilmac.core import DilmacError, EngineError, InputError, say
+from dilmac.engines import UpstreamError
 from dilmac.serve.line import BusyError
 
 RETRY_SECONDS = 1
@@ -54,6 +55,9 @@ def error_answer(error: Exception) -> JSONResponse:
         case InputError():
             mend = f"; {error.mend}" if error.mend else ""
             status, body = 400, error_body(f"{error.found}{mend}", 400)
+        case UpstreamError(is_too_long=True):
+            found = "the conversation does not fit the upstream's context"
+            status, body = 400, error_body(found, 400, code="context_length_exceeded")
         case _:
             status, body = _own_fault(error)
             headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}
@@ -61,12 +65,27 @@ def error_answer(error: Exception) -> JSONResponse:
 
 
 def _own_fault(error: Exception) -> tuple[int, dict[str, Any]]:
-    """An engine that died, or a bug: said on the screen under a number that the answer names."""
+    """An upstream's fault, an engine that died, or a bug: said on the screen under a number that
+    the answer names."""
     number = secrets.token_hex(4)
     say(f"[{number}] {type(error).__name__}: {error}")
+    if isinstance(error, UpstreamError):
+        return _upstream_fault(error, number)
     if isinstance(error, EngineError):
         return 503, error_body(f"{ENGINE_DIED} [{number}]", 503, code="engine_died")
     return 500, error_body(f"an error of the server's own [{number}]", 500)
+
+
+def _upstream_fault(error: UpstreamError, number: str) -> tuple[int, dict[str, Any]]:
+    match error.status:
+        case 400 | 413 | 422:
+            found = f"the upstream refused the request with {error.status} [{number}]"
+            return 400, error_body(found, 400, code="upstream_refused")
+        case 429 | 503:
+            return 503, error_body(f"the upstream is busy [{number}]", 503, code="busy")
+        case _:
+            found = f"the upstream did not answer as it should [{number}]"
+            return 502, error_body(found, 502, code="upstream_failed")
 
 
 def _validation_body(faults: Sequence[Any]) -> dict[str, Any]:

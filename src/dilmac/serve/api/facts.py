@@ -34,7 +34,7 @@ def _model(service: Service) -> dict[str, Any]:
         "object": "model",
         "created": service.created,
         "owned_by": "dilmac",
-        "max_model_len": service.line.context,
+        "max_model_len": service.context,
     }
 
 
@@ -43,27 +43,19 @@ async def tokenize(asked: TokenizeRequest, service: Serving) -> dict[str, Any]:
     """Ids of a text as content, or of a conversation as it reaches the engine."""
     if asked.model is not None:
         service.require_model(asked.model)
-    if asked.messages is not None:
-        ids = await service.chat_ids(
-            asked.messages,
-            enable_thinking=asked.enable_thinking,
-            open_answer=asked.add_generation_prompt,
-        )
-    else:
-        ids = await service.text_ids(asked.prompt or "")
-    return {"tokens": ids, "count": len(ids), "max_model_len": service.line.context}
+    ids = await service.tokenize(asked)
+    return {"tokens": ids, "count": len(ids), "max_model_len": service.context}
 
 
 @router.get("/health")
 async def health(service: Serving) -> JSONResponse:
-    """200 while the engine runs; 503 while a dead one is started again."""
-    line = service.line
-    line.restart()
+    """200 while the engine runs; 503 while a dead one is started again, or an upstream is away."""
+    health = await service.health()
     facts = {
-        "status": "ok" if line.is_alive else "starting",
+        "status": "ok" if health.is_up else health.otherwise,
         "model": service.name,
-        "engine": line.spec.kind,
-        "running": line.num_running,
-        "waiting": line.num_waiting,
+        "engine": service.engine,
+        "running": health.num_running,
+        "waiting": health.num_waiting,
     }
-    return JSONResponse(facts, 200 if line.is_alive else 503)
+    return JSONResponse(facts, 200 if health.is_up else 503)

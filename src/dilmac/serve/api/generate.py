@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -14,7 +13,7 @@ from dilmac.serve.api.answers import ChatForm, CompletionForm
 from dilmac.serve.api.requests import ChatRequest, CompletionRequest, Generation
 from dilmac.serve.guard import StrictRoute
 from dilmac.serve.line import End
-from dilmac.serve.service import Service
+from dilmac.serve.service import Items, Service
 from dilmac.serve.streaming import EventStream, events, unless_gone
 
 router = APIRouter(route_class=StrictRoute)
@@ -33,32 +32,21 @@ Serving = Annotated[Service, Depends(service_of)]
 async def chat(request: Request, asked: ChatRequest, service: Serving) -> Response:
     """The assistant's next turn of a conversation."""
     service.require_model(asked.model)
-    ids = await service.chat_ids(asked.messages, enable_thinking=asked.enable_thinking)
-    form = ChatForm(service.name, len(ids), asked.wants_usage)
-    max_tokens = asked.max_completion_tokens or asked.max_tokens
-    return await _respond(request, service, asked, ids, max_tokens=max_tokens, form=form)
+    items = await service.chat(asked)
+    return await _respond(request, asked, items, ChatForm(service.name, asked.wants_usage))
 
 
 @router.post("/v1/completions", response_class=JSONResponse)
 async def completions(request: Request, asked: CompletionRequest, service: Serving) -> Response:
     """How a text goes on."""
     service.require_model(asked.model)
-    ids = await service.prompt_ids(asked.prompt)
-    form = CompletionForm(service.name, len(ids), asked.wants_usage)
-    return await _respond(request, service, asked, ids, max_tokens=asked.max_tokens, form=form)
+    items = await service.complete(asked)
+    return await _respond(request, asked, items, CompletionForm(service.name, asked.wants_usage))
 
 
 async def _respond(
-    request: Request,
-    service: Service,
-    asked: Generation,
-    prompt: list[int],
-    *,
-    max_tokens: int | None,
-    form: ChatForm | CompletionForm,
+    request: Request, asked: Generation, items: Items, form: ChatForm | CompletionForm
 ) -> Response:
-    sampling = await service.sampling(asked, max_tokens, len(prompt))
-    items = service.line.answer(prompt, sampling, asked.stop)
     if not asked.stream:
         return JSONResponse(await unless_gone(request, _whole(items, form)))
     # The first item is waited for, so that what fails before it is an answer with its status.
@@ -66,13 +54,11 @@ async def _respond(
     return EventStream(events(first, items, form, with_usage=asked.wants_usage))
 
 
-async def _first(items: AsyncGenerator[Piece | End, None]) -> Piece | End:
+async def _first(items: Items) -> Piece | End:
     return await anext(items)
 
 
-async def _whole(
-    items: AsyncGenerator[Piece | End, None], form: ChatForm | CompletionForm
-) -> dict[str, Any]:
+async def _whole(items: Items, form: ChatForm | CompletionForm) -> dict[str, Any]:
     pieces: list[Piece] = []
     async with contextlib.aclosing(items):
         async for item in items:

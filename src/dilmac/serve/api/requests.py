@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from dilmac.engines import PresetName
+from dilmac.engines import PresetName, with_preset
 from dilmac.tokenizer import Message, Role
 
 MAX_STOPS = 4  # as OpenAI
@@ -137,6 +137,19 @@ class Generation(_Ignored):
     logit_bias: Annotated[Any, _only({})] = None
 
     @property
+    def limit(self) -> int | None:
+        """Most tokens of the answer; None leaves it to the context."""
+        return self.max_tokens
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """How tokens are chosen, as far as it is asked for: the preset, and over it what is given
+        beside it."""
+        names = ("temperature", "top_p", "top_k")
+        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return with_preset(self.preset, given)
+
+    @property
     def wants_usage(self) -> bool:
         """Whether a stream ends with the number of tokens."""
         return bool(self.stream_options and self.stream_options.include_usage)
@@ -162,6 +175,10 @@ class ChatRequest(Generation):
     modalities: Annotated[Any, _only(["text"])] = None
     tools: Annotated[Any, _only([])] = None
     tool_choice: Annotated[Any, _only("none", "auto")] = None
+
+    @property
+    def limit(self) -> int | None:
+        return self.max_completion_tokens or self.max_tokens
 
 
 class CompletionRequest(Generation):

@@ -1,1 +1,1 @@
-"""A conversation: its session (history, ids, engine) and its terminal."""
+"""A conversation: its session (history), the voice that answers, and its terminal."""

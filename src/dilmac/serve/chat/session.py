@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dilmac.core import EngineError, InputError
-from dilmac.engines import Answer, Engine, EngineTokenizer, Piece, answer_stops
+from dilmac.engines import Piece
+from dilmac.serve.chat.voice import Voice, open_voice
 from dilmac.serve.config import ChatConfig
-from dilmac.tokenizer import Message, encode_chat
+from dilmac.tokenizer import Message
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Speed:
 
 @dataclass
 class ChatSession:
-    """Holds the history and an engine that is started when needed, again after its death.
+    """Holds the history and the voice that answers, which is opened when it is needed.
 
     `system` is the system message from now on, the config's at first.
     """
@@ -39,24 +40,21 @@ class ChatSession:
     last: Speed = field(default_factory=Speed)
     num_turns: int = 0
     system: str = ""
-    _engine: Engine | None = None
+    _voice: Voice | None = None
 
     def __post_init__(self) -> None:
         self.system = self.system or self.config.system
 
     @property
-    def engine(self) -> Engine:
-        """The running engine.
+    def voice(self) -> Voice:
+        """What answers.
 
         Raises:
-            EngineError: it cannot be started.
+            EngineError: the engine cannot be started, or the upstream not be reached.
         """
-        if self._engine is not None and not self._engine.is_alive:
-            self._engine.close()
-            self._engine = None
-        if self._engine is None:
-            self._engine = Engine(self.config.engine_spec())
-        return self._engine
+        if self._voice is None:
+            self._voice = open_voice(self.config)
+        return self._voice
 
     def ask(self, text: str) -> Generator[str, None, None]:
         """Pieces of the answer as they come. A turn whose engine died is not remembered.
@@ -66,8 +64,8 @@ class ChatSession:
         what came of it.
 
         Raises:
-            EngineError: the engine died; the next call starts it again.
-            InputError: the message alone is longer than the context.
+            EngineError: the engine died, and the next call starts it again; or the upstream failed.
+            InputError: the message alone is longer than the context, or is refused.
         """
         turn = [*self.history, Message("user", text)]
         said = {True: "", False: ""}
@@ -89,37 +87,17 @@ class ChatSession:
         self.num_turns += 1
 
     def _answer(self, turn: list[Message]) -> Iterator[Piece]:
-        engine = self.engine
-        ids = self._prompt(turn, engine)
-        sampling = self.config.sampling(self.num_turns).model_copy(
-            update={"stop_ids": answer_stops(engine.control_tokens)}
-        )
+        sampling = self.config.sampling(self.num_turns)
+        answer = self.voice.answer(self._system_turn(), turn, sampling)
         self.last = Speed()
         started = time.monotonic()
-        answer = Answer(engine, engine.generate(ids, sampling))
         for piece in answer:
             self.last.tokens, self.last.seconds = answer.num_tokens, time.monotonic() - started
             yield piece
         self.last = Speed(answer.num_tokens, time.monotonic() - started, answer.finish_reason)
 
-    def _prompt(self, turn: list[Message], engine: Engine) -> list[int]:
-        """Ids of the conversation; the oldest turns are left out where the context is too small."""
-        tokenizer = EngineTokenizer(engine)
-        system = [Message("system", self.system)] if self.system else []
-        kept = list(turn)
-        while True:
-            ids = encode_chat(tokenizer, [*system, *kept], open_answer=True).ids
-            room = engine.context - len(ids)
-            if room >= min(self.config.max_tokens, engine.context // 4):
-                return ids
-            if len(kept) == 1:
-                if room > 0:
-                    return ids
-                raise InputError(
-                    f"the message fills {len(ids)} tokens of a context of {engine.context}",
-                    mend="write a shorter one",
-                )
-            kept = kept[2:]
+    def _system_turn(self) -> list[Message]:
+        return [Message("system", self.system)] if self.system else []
 
     def reset(self) -> None:
         """Forget the conversation."""
@@ -131,8 +109,8 @@ class ChatSession:
         Raises:
             InputError: the file is there already, or cannot be written.
         """
-        system = [Message("system", self.system)] if self.system else []
-        record = {"messages": [_record(message) for message in [*system, *self.history]]}
+        turns = [*self._system_turn(), *self.history]
+        record = {"messages": [_record(message) for message in turns]}
         try:
             with path.expanduser().open("x", encoding="utf-8") as file:
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
@@ -142,10 +120,10 @@ class ChatSession:
             raise InputError(f"cannot be written ({error.strerror})", where=path) from error
 
     def close(self) -> None:
-        """End the engine."""
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        """End what answers."""
+        if self._voice is not None:
+            self._voice.close()
+            self._voice = None
 
 
 def _record(message: Message) -> dict[str, str]:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from dilmac.core import DilmacError, EngineError, Figures, say
+from dilmac.engines import UpstreamError
 from dilmac.serve.chat.session import ChatSession
 from dilmac.serve.config import ChatConfig
 
@@ -23,7 +24,7 @@ def chat(config: ChatConfig) -> Figures:
 
     Raises:
         InputError: no model is there, or it was not made for chat.
-        EngineError: the engine cannot be started.
+        EngineError: the engine cannot be started, or the upstream not be reached.
     """
     session = ChatSession(config)
     try:
@@ -37,8 +38,7 @@ def chat(config: ChatConfig) -> Figures:
 
 
 def _converse(session: ChatSession) -> Figures:
-    engine = session.engine
-    say(f"{session.config.model} · {engine.spec.kind} · context {engine.context}\n{HELP}")
+    say(f"{session.voice.description}\n{HELP}")
     with contextlib.suppress(ImportError):  # line editing and history where the system has it
         import readline  # noqa: F401
     while (text := _read_line()) is not None:
@@ -105,6 +105,8 @@ def _turn(session: ChatSession, text: str) -> None:
     except KeyboardInterrupt:
         answer.close()
         say("\n[stopped]")
+    except UpstreamError as error:
+        say(f"\n{error}\n[this turn is not remembered]")
     except EngineError as error:
         say(f"\n{error}\n[this turn is not remembered; your next message starts the engine again]")
     except DilmacError as error:
