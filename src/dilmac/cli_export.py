@@ -28,6 +28,13 @@ class VerifyFlags(VerifyConfig):
 def export_app(show: Show) -> App:
     """The group `dilmac export`; `show` prints a result, as JSON where that is asked for."""
     export = App(name="export", help="Write a model for another runtime, with proof.")
+    _add_models(export, show)
+    _add_adapter_and_proof(export, show)
+    return export
+
+
+def _add_models(export: App, show: Show) -> None:
+    """The verbs that write whole models."""
 
     @export.command
     def gguf(
@@ -65,6 +72,10 @@ def export_app(show: Show) -> App:
 
         show(export_onnx(config, force=force), as_json)
 
+
+def _add_adapter_and_proof(export: App, show: Show) -> None:
+    """The verb that writes an adapter, and the one that repeats a proof."""
+
     @export.command
     def adapter(
         *, config: Annotated[AdapterConfig, Flat], force: Force = False, as_json: Json = False
@@ -91,5 +102,3 @@ def export_app(show: Show) -> App:
         from dilmac.export import verify_export
 
         show(verify_export(VerifyConfig(**{**flags.model_dump(), "folder": folder})), as_json)
-
-    return export

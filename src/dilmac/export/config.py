@@ -101,7 +101,9 @@ class OllamaConfig(GgufConfig):
 class VerifyConfig(Config):
     """Repeat the proof of an export."""
 
-    folder: Path = Field(description="what `dilmac export gguf`, `ollama`, `onnx` or `adapter` made")
+    folder: Path = Field(
+        description="what `dilmac export gguf`, `ollama`, `onnx` or `adapter` made"
+    )
     model: Path = Field(description="model folder that it was made from")
     adapter: Path | None = Field(
         None, description="of an exported adapter: the folder that it was made from"
