@@ -12,6 +12,7 @@ from .gguf_layout import unreadable as unreadable
 from .gguf_model import SUPPRESSED_KEY as SUPPRESSED_KEY
 from .interface import MAX_DEFAULT_CONTEXT as MAX_DEFAULT_CONTEXT
 from .interface import EngineSpec as EngineSpec
+from .interface import Precision as Precision
 from .interface import Sampling as Sampling
 from .interface import Token as Token
 from .interface import engine_for as engine_for

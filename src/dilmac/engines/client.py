@@ -114,7 +114,8 @@ class Engine:
         message: Message = json.loads(line)
         if message["event"] == "error":
             self.close()
-            raise EngineError(message["message"], where=self.spec.model, mend=message.get("mend"))
+            where = message.get("where") or self.spec.model
+            raise EngineError(message["message"], where=where, mend=message.get("mend"))
         return message
 
     def _dispatch(self) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from dilmac.core import Config, InputError
+from dilmac.core import Config, ConfigError, InputError
 
 EngineKind = Literal["transformers", "llamacpp"]
+Precision = Literal["auto", "fp32", "bf16", "fp16", "int8", "bnb8", "bnb4"]
 
 KEY_VARIABLE = "DILMAC_ENGINE_KEY"
 MAX_DEFAULT_CONTEXT = 8192  # a model's own may be 262,144, with a cache of gigabytes [tokens]
@@ -30,7 +31,18 @@ class EngineSpec(Config):
     threads: int | None = Field(
         None, ge=1, description="threads; all usable cores for transformers, half for llama.cpp"
     )
+    precision: Precision = Field("auto", description="transformers: type of the weights")
     exact: bool = Field(False, description="llama.cpp: keys and values in f32 instead of f16")
+
+    @model_validator(mode="after")
+    def _only_where_it_is_ours_to_choose(self) -> Self:
+        if self.precision != "auto" and self.kind != "transformers":
+            raise ConfigError(
+                f"{self.precision} is not for {self.kind}: the file's own type decides",
+                where="--precision",
+                mend="take --engine transformers with a model folder, or a file of another type",
+            )
+        return self
 
 
 class Sampling(Config):

@@ -17,7 +17,7 @@ from transformers import (
 
 from dilmac.core import InputError, num_cpus
 from dilmac.engines.interface import READING, EngineSpec, Progress, Sampling, Token
-from dilmac.models import load_model
+from dilmac.engines.precision import load_in_precision
 from dilmac.tokenizer import Tokenizer
 
 # Tokens of a prompt that are read at once: between two such parts a cancelled request ends. A CPU
@@ -26,13 +26,13 @@ PROMPT_BATCH_CPU, PROMPT_BATCH_GPU = 128, 2048
 
 
 class Transformers:
-    """A model folder run by transformers in float32 on the CPU, bfloat16 on a GPU."""
+    """A model folder run by transformers, in a precision of the user's or the machine's choice."""
 
     def __init__(self, spec: EngineSpec):
         torch.set_num_threads(spec.threads or num_cpus())
         has_gpu = torch.cuda.is_available()
-        self.model = load_model(spec.model, torch.bfloat16 if has_gpu else torch.float32)
-        self.model.to("cuda" if has_gpu else "cpu").eval()
+        device = torch.device("cuda" if has_gpu else "cpu")
+        self.model = load_in_precision(spec.model, spec.precision, device)
         self.tokenizer = Tokenizer(spec.model)
         self.prompt_batch = PROMPT_BATCH_GPU if has_gpu else PROMPT_BATCH_CPU
         self.num_rows = int(self.model.get_input_embeddings().num_embeddings)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from dilmac.core import Config, EngineError, say
-from dilmac.engines import EngineSpec, PresetName, Sampling, engine_for, with_preset
+from dilmac.engines import EngineSpec, Precision, PresetName, Sampling, engine_for, with_preset
 from dilmac.models import DEFAULT_MODEL, is_shipped, model_folder
 from dilmac.serve.first_use import NoGgufError, shipped_gguf
 
@@ -24,23 +24,37 @@ class RunningConfig(Config):
         "auto", description="what runs it; auto takes llama.cpp for a GGUF and for what ships"
     )
     context: int | None = Field(None, ge=8, description="window [tokens]; the model's by default")
+    precision: Precision = Field(
+        "auto",
+        description="type of the weights in transformers; auto takes bf16 on a GPU and on a CPU "
+        "that multiplies in it, else fp32",
+    )
 
     def engine_spec(self) -> EngineSpec:
         """Which engine runs which file.
 
         A model that ships becomes a GGUF at first use; where that cannot be, transformers runs
-        it, and why is said.
+        it, and why is said; and where what is asked for is transformers' own.
 
         Raises:
+            ConfigError: a precision for an engine that takes the file's own.
             InputError: there is no such model.
             EngineError: llama.cpp is asked for, and cannot run a model that ships.
         """
         folder = model_folder(self.model)
         spec = engine_for(folder)
-        if is_shipped(folder) and self.engine != "transformers":
+        if is_shipped(folder) and not self._wants_transformers():
             spec = self._shipped_spec(folder, spec)
         kind = spec.kind if self.engine == "auto" else self.engine
-        return spec.model_copy(update={"kind": kind, "context": self.context})
+        return EngineSpec(
+            kind=kind, model=spec.model, context=self.context, precision=self.precision
+        )
+
+    def _wants_transformers(self) -> bool:
+        """Whether a model that ships needs no GGUF: another engine cannot do what is asked for."""
+        if self.engine == "auto":
+            return self.precision != "auto"
+        return self.engine == "transformers"
 
     def _shipped_spec(self, folder: Path, without: EngineSpec) -> EngineSpec:
         try:
