@@ -16,6 +16,7 @@ from .interface import Precision as Precision
 from .interface import Sampling as Sampling
 from .interface import Token as Token
 from .interface import engine_for as engine_for
+from .interface import require_beams as require_beams
 from .presets import PRESETS as PRESETS
 from .presets import PresetName as PresetName
 from .presets import with_preset as with_preset

@@ -78,8 +78,8 @@ class ChatConfig(RunningConfig):
     max_tokens: int = Field(200, ge=1, description="longest answer [tokens]")
     preset: PresetName | None = Field(
         None,
-        description="deterministic (always the most probable token) or creative; settings given "
-        "beside it win",
+        description="deterministic (always the most probable token), creative or beam (the most "
+        "probable of four answers); settings given beside it win",
     )
     temperature: float = Field(
         0.7, ge=0, le=5, description="0 always takes the most probable token"
@@ -89,6 +89,9 @@ class ChatConfig(RunningConfig):
     seed: int = Field(
         42, ge=0, lt=2**31, description="seed of the first answer; each turn adds one"
     )
+
+    def _wants_transformers(self) -> bool:
+        return super()._wants_transformers() or (self.engine == "auto" and self.preset == "beam")
 
     def sampling(self, turn: int) -> Sampling:
         """How the answer of a turn (from 0) is drawn; stops are the session's to add."""
@@ -113,9 +116,15 @@ class ServeConfig(RunningConfig):
         min_length=1,
         description="what requests call the model; the name of its folder or file by default",
     )
+    slots: int = Field(
+        4, ge=1, le=256, description="requests that are answered at once, each with all the context"
+    )
     max_waiting: int = Field(
         64, ge=0, description="requests that may wait in line; the next one is told to come later"
     )
+
+    def engine_spec(self) -> EngineSpec:
+        return super().engine_spec().model_copy(update={"slots": self.slots})
 
     @property
     def served_name(self) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dilmac.core import EngineError, InputError
-from dilmac.engines import Answer, Engine, EngineTokenizer, Piece, answer_stops
+from dilmac.engines import Answer, Engine, EngineTokenizer, Piece, answer_stops, require_beams
 from dilmac.serve.config import ChatConfig
 from dilmac.tokenizer import Message, encode_chat
 
@@ -49,13 +49,16 @@ class ChatSession:
         """The running engine.
 
         Raises:
+            InputError: settings of the answers that do not fit each other, or the engine.
             EngineError: it cannot be started.
         """
         if self._engine is not None and not self._engine.is_alive:
             self._engine.close()
             self._engine = None
         if self._engine is None:
-            self._engine = Engine(self.config.engine_spec())
+            spec = self.config.engine_spec()
+            require_beams(spec.kind, self.config.sampling(0))
+            self._engine = Engine(spec)
         return self._engine
 
     def ask(self, text: str) -> Generator[str, None, None]:
