@@ -89,9 +89,9 @@ class TurkishModelTrainer:
         """
         values = self.stages(*data)
         if values["stages"]["chat"].get("method") == "qlora":
-            from dilmac.training import require_bitsandbytes
+            from dilmac.models import require_bitsandbytes
 
-            require_bitsandbytes()  # now, not after hours of healing
+            require_bitsandbytes("--method qlora")  # now, not after hours of healing
         return run_stages(values, bundled_recipe(RECIPE), out=self.config.output_dir)
 
     def _teaching(self, data: tuple[str | Path, ...]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class Served:
     process: subprocess.Popen[bytes]
     port: int
     name: str
+    slots: int = 4  # as many as by default
 
     @cached_property
     def client(self) -> openai.OpenAI:
@@ -63,6 +64,12 @@ class Served:
         connection = self.connect()
         connection.request("POST", path, json.dumps({"model": self.name, **body}).encode(), JSON)
         return connection
+
+    def fill(self, path: str, body: Any) -> list[http.client.HTTPConnection]:
+        """Begin as many requests as are answered at once."""
+        connections = [self.begin(path, body) for _ in range(self.slots)]
+        wait_until(lambda: self.health()["running"] == self.slots)
+        return connections
 
     def health(self) -> dict[str, Any]:
         facts: dict[str, Any] = self.ask("/health")[1]

@@ -1,5 +1,6 @@
 """Who hangs up frees the engine, at every stage; an engine that dies costs the answer it gave."""
 
+import json
 import signal
 import time
 from pathlib import Path
@@ -29,14 +30,14 @@ def test_hanging_up_in_the_line_and_before_the_first_token(server: Served, is_st
     try:
         # Ids, for a text would need the engine before it stands in the line.
         prompt = {"prompt": [1, 300], "temperature": 2, "stream": is_stream}
-        first = server.begin("/v1/completions", prompt)
-        wait_until(lambda: server.health()["running"] == 1)
-        second = server.begin("/v1/completions", prompt)
+        answered = server.fill("/v1/completions", prompt)
+        waiting = server.begin("/v1/completions", prompt)
         wait_until(lambda: server.health()["waiting"] == 1)
-        second.close()
+        waiting.close()
         wait_until(lambda: server.health()["waiting"] == 0)
-        assert server.health()["running"] == 1
-        first.close()
+        assert server.health()["running"] == server.slots
+        for connection in answered:
+            connection.close()
         wait_until(lambda: server.health()["running"] == 0)
     finally:
         engine.send_signal(signal.SIGCONT)
@@ -61,20 +62,43 @@ def test_requests_side_by_side_are_all_answered(server: Served) -> None:
         connection.close()
 
 
+def test_as_many_as_there_are_slots_are_answered_at_once(server: Served) -> None:
+    long = {"prompt": [1, 300], "temperature": 0, "max_tokens": 120, "stream": True}
+    engine = server.engine
+    engine.send_signal(signal.SIGSTOP)
+    try:
+        connections = server.fill("/v1/completions", long)
+    finally:
+        engine.send_signal(signal.SIGCONT)
+    texts = [connection.getresponse().read().decode() for connection in connections]
+    assert all(text.endswith("data: [DONE]\n\n") for text in texts)
+    said = [
+        "".join(
+            json.loads(line[6:])["choices"][0]["text"]
+            for line in text.split("\n\n")
+            if line.startswith("data: {")
+        )
+        for text in texts
+    ]
+    assert all(said)
+    if server.health()["engine"] == "transformers":  # in llama.cpp company may change a last bit
+        assert said == [said[0]] * server.slots
+
+
 @quickly_there_again
 def test_an_engine_that_dies_is_started_again(server: Served) -> None:
     engine = server.engine
     engine.send_signal(signal.SIGSTOP)
     prompt = {"prompt": [1, 300], "max_tokens": 3}
-    dying = server.begin("/v1/completions", prompt)
-    wait_until(lambda: server.health()["running"] == 1)
+    dying = server.fill("/v1/completions", prompt)
     waiting = server.begin("/v1/completions", prompt)
     wait_until(lambda: server.health()["waiting"] == 1)
     engine.kill()
-    answer = dying.getresponse()
-    told = answer.read().decode()
-    assert answer.status == 503 and answer.headers["Retry-After"] and "repeat the request" in told
-    assert "dilmac" not in told and "/" not in told  # neither the model's place nor its name
+    for answer in [connection.getresponse() for connection in dying]:
+        told = answer.read().decode()
+        assert answer.status == 503 and answer.headers["Retry-After"]
+        assert "repeat the request" in told
+        assert "dilmac" not in told and "/" not in told  # neither the model's place nor its name
     assert waiting.getresponse().status == 200  # by the next engine
     wait_until(lambda: server.ask("/health")[0] == 200)
     assert server.engine.pid != engine.pid and answers(server)
@@ -112,7 +136,8 @@ def test_an_engine_that_dies_ends_a_stream_with_an_error(server: Served) -> None
 
 
 def test_a_full_line_says_come_later_and_the_end_is_clean(tiny_gguf: Path, tmp_path: Path) -> None:
-    with served(tiny_gguf, tmp_path / "log", "--max-waiting", "0", "--name", "benim") as server:
+    flags = ("--max-waiting", "0", "--slots", "1", "--name", "benim")
+    with served(tiny_gguf, tmp_path / "log", *flags) as server:
         server.name = "benim"
         engine = server.engine
         engine.send_signal(signal.SIGSTOP)

@@ -45,6 +45,24 @@ def test_sampling_obeys_seed_and_preset(server: Served) -> None:
     assert say(extra_body={"preset": "creative"}, temperature=0) == say(temperature=0)
 
 
+def test_a_beam_search_is_a_preset_where_the_engine_has_one(server: Served) -> None:
+    asked = {"model": server.name, "messages": TURNS, "max_tokens": 8}
+    if server.health()["engine"] == "transformers":
+        answers = [
+            server.client.chat.completions.create(**asked, extra_body={"preset": "beam"})
+            for _ in range(2)
+        ]
+        assert answers[0].usage and 0 < answers[0].usage.completion_tokens <= 8
+        assert answers[0].choices[0].message == answers[1].choices[0].message
+    else:
+        with pytest.raises(openai.BadRequestError, match="llamacpp has no beam search"):
+            server.client.chat.completions.create(**asked, extra_body={"preset": "beam"})
+    with pytest.raises(openai.BadRequestError, match="draws one"):
+        server.client.chat.completions.create(
+            **asked, temperature=0.5, extra_body={"preset": "beam"}
+        )
+
+
 def test_a_stop_ends_the_answer_and_is_not_given_out(server: Served) -> None:
     asked = {"model": server.name, "prompt": "Bir gün", "max_tokens": 40, "temperature": 0}
     text = server.client.completions.create(**asked).choices[0].text

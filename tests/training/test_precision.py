@@ -40,8 +40,8 @@ def test_fp16_is_for_gpus() -> None:
 def test_a_cpu_takes_bf16_where_it_multiplies_in_it(
     monkeypatch: pytest.MonkeyPatch, amx: int, avx: int, wanted: str
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bool(avx))
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: bool(amx))
+    able = {"amx_bf16": bool(amx), "avx512_bf16": bool(avx)}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
     assert resolve_precision("auto", CPU) == wanted
 
 

@@ -11,9 +11,11 @@ from .gguf_layout import unreadable as unreadable
 from .gguf_model import SUPPRESSED_KEY as SUPPRESSED_KEY
 from .interface import MAX_DEFAULT_CONTEXT as MAX_DEFAULT_CONTEXT
 from .interface import EngineSpec as EngineSpec
+from .interface import Precision as Precision
 from .interface import Sampling as Sampling
 from .interface import Token as Token
 from .interface import engine_for as engine_for
+from .interface import require_beams as require_beams
 from .pieces import Piece as Piece
 from .presets import PRESETS as PRESETS
 from .presets import PresetName as PresetName

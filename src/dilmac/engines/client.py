@@ -19,7 +19,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from dilmac.core import EngineError
-from dilmac.engines.interface import KEY_VARIABLE, READING, EngineSpec, Sampling, Token
+from dilmac.engines.interface import (
+    KEY_VARIABLE,
+    READING,
+    EngineSpec,
+    Sampling,
+    Token,
+    require_beams,
+)
 from dilmac.tokenizer import require_characters
 
 START_SECONDS = 600.0  # a large model is read from a slow disk
@@ -114,7 +121,8 @@ class Engine:
         message: Message = json.loads(line)
         if message["event"] == "error":
             self.close()
-            raise EngineError(message["message"], where=self.spec.model, mend=message.get("mend"))
+            where = message.get("where") or self.spec.model
+            raise EngineError(message["message"], where=where, mend=message.get("mend"))
         return message
 
     def _dispatch(self) -> None:
@@ -145,8 +153,10 @@ class Engine:
         """Begin to answer; iterate over the result for tokens.
 
         Raises:
+            InputError: a beam search, which only transformers has.
             EngineError: the engine is dead.
         """
+        require_beams(self.spec.kind, sampling)
         request = self._send("generate", prompt=prompt, sampling=sampling.model_dump())
         return Completion(self, request)
 
@@ -263,8 +273,11 @@ class Engine:
     def _last_words(self) -> str:
         if self._log.closed:
             return ""
-        self._log.seek(0)
-        lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
+        try:
+            self._log.seek(0)
+            lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
+        except ValueError:  # of several requests that it failed, another one has closed it
+            return ""
         return lines[-1][:300] if lines and (self._process.poll() or 0) > 0 else ""
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from dilmac.core import Config, InputError
+from dilmac.core import Config, ConfigError, InputError
 
 EngineKind = Literal["transformers", "llamacpp", "onnx"]
+Precision = Literal["auto", "fp32", "bf16", "fp16", "int8", "bnb8", "bnb4"]
 
 KEY_VARIABLE = "DILMAC_ENGINE_KEY"
 MAX_DEFAULT_CONTEXT = 8192  # a model's own may be 262,144, with a cache of gigabytes [tokens]
@@ -33,7 +34,19 @@ class EngineSpec(Config):
     threads: int | None = Field(
         None, ge=1, description="threads; all usable cores, half of them for llama.cpp"
     )
+    precision: Precision = Field("auto", description="transformers: type of the weights")
+    slots: int = Field(1, ge=1, le=256, description="requests that are answered at once")
     exact: bool = Field(False, description="llama.cpp: keys and values in f32 instead of f16")
+
+    @model_validator(mode="after")
+    def _only_where_it_is_ours_to_choose(self) -> Self:
+        if self.precision != "auto" and self.kind != "transformers":
+            raise ConfigError(
+                f"{self.precision} is not for {self.kind}: the file's own type decides",
+                where="--precision",
+                mend="take --engine transformers with a model folder, or a file of another type",
+            )
+        return self
 
 
 class Sampling(Config):
@@ -44,9 +57,36 @@ class Sampling(Config):
     top_k: int = Field(40, ge=0, description="only the k most probable tokens; 0 takes all")
     top_p: float = Field(0.95, gt=0, le=1, description="only the most probable tokens of this mass")
     seed: int = Field(42, ge=0, lt=2**32, description="seed of the choice")
+    num_beams: int = Field(
+        1, ge=1, le=16, description="answers that a beam search follows at once; 1 is none"
+    )
     stop_ids: tuple[int, ...] = Field(
         (), description="ids that end the answer and are not given out"
     )
+
+    @model_validator(mode="after")
+    def _beams_are_not_drawn(self) -> Self:
+        if self.num_beams > 1 and self.temperature > 0:
+            raise InputError(
+                f"a beam search takes the most probable answer, temperature {self.temperature:g} "
+                "draws one",
+                where="temperature",
+                mend="leave it out, or leave the beams out",
+            )
+        return self
+
+
+def require_beams(kind: EngineKind, sampling: Sampling) -> None:
+    """
+    Raises:
+        InputError: a beam search in an engine that has none.
+    """
+    if sampling.num_beams > 1 and kind != "transformers":
+        raise InputError(
+            f"{kind} has no beam search",
+            where="num_beams",
+            mend="take the preset deterministic, or a model folder with --engine transformers",
+        )
 
 
 class Token(Config):

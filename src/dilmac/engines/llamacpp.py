@@ -56,8 +56,9 @@ class LlamaCpp:
         if spec.adapter:
             require_adapter(spec.adapter, self.header.architecture)
             parameters.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(spec.adapter), 1.0)]
-        parameters.n_ctx = self.context
-        parameters.n_parallel = 1
+        # Each slot has its own part of the window, so what one fills is missing to no other one.
+        parameters.n_ctx = self.context * spec.slots
+        parameters.n_parallel = spec.slots
         # Its threads spin while they wait for each other: with one on every core, any other work on
         # the machine slows them by orders of magnitude (300 to 1.2 tokens/s was seen).
         threads = spec.threads or max(1, num_cpus() // 2)

@@ -1,4 +1,4 @@
-"""The ONNX engine: a graph with its cache, run by ONNX Runtime on the CPU, one request at a time.
+"""The ONNX engine: a graph with its cache, run by ONNX Runtime on the CPU; of several answers each has a step in turn.
 
 Inputs `input_ids` and `attention_mask` `[1, …]`, `past_key_values.N.key` and `.value`
 `[1, heads, past, width]`; outputs `logits` and `present.N.…`: what `dilmac export onnx` writes.
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from dilmac.core import InputError, MissingDependencyError, num_cpus, read_json
-from dilmac.engines.choose import Chooser, suppressed_rows
+from dilmac.engines.choosing import Chooser, suppressed_rows
 from dilmac.engines.interface import READING, EngineSpec, Progress, Sampling, Token
 from dilmac.engines.onnx_file import require_sound_onnx
 from dilmac.tokenizer import Tokenizer
@@ -49,7 +49,7 @@ class Onnx:
         told = read_json(spec.model / "generation_config.json").get("suppress_tokens") or []
         self.suppressed = suppressed_rows(told, self.num_rows, len(self.tokenizer))
         self.context = min(spec.context or trained, trained)
-        self._one_at_a_time = threading.Lock()
+        self._turn = threading.Lock()
 
     def _empty_cache(self, spec: EngineSpec, head_size: int) -> Cache:
         """A cache of no tokens.
@@ -86,7 +86,7 @@ class Onnx:
         self, prompt: list[int], sampling: Sampling, is_cancelled: Callable[[], bool]
     ) -> Iterator[Token | Progress]:
         self._check(prompt)
-        with self._one_at_a_time, torch.inference_mode():
+        with torch.inference_mode():
             yield from self._generate(prompt, sampling, is_cancelled)
 
     def _generate(
@@ -109,12 +109,12 @@ class Onnx:
                 return
             logits, cache = self._read(ids, cache, num_read)
             num_read += len(ids)
-            token = int(chooser.choose(logits[-1:]))
-            if token in sampling.stop_ids:
+            token = chooser(logits[-1])
+            if token.id in sampling.stop_ids:
                 yield "stop"
                 return
-            yield Token(id=token, logprob=float(torch.log_softmax(logits[-1], -1)[token]))
-            ids = [token]
+            yield token
+            ids = [token.id]
         yield "length"
 
     def _read(self, ids: list[int], cache: Cache, num_read: int) -> tuple[torch.Tensor, Cache]:
@@ -125,9 +125,9 @@ class Onnx:
             "attention_mask": value(np.ones((1, num_read + len(ids)), np.int64)),
             **cache,
         }
-        found = dict(
-            zip(self.names, self.session.run_with_ort_values(self.names, feed), strict=True)
-        )
+        with self._turn:  # of several answers each has a step in turn
+            values = self.session.run_with_ort_values(self.names, feed)
+        found = dict(zip(self.names, values, strict=True))
         logits = torch.from_numpy(found["logits"].numpy()[0])
         return logits, {name: found[PRESENT + name.removeprefix(PAST)] for name in cache}
 
@@ -157,7 +157,7 @@ class Onnx:
     def _shares(self, ids: list[int]) -> torch.Tensor:
         """Log-probabilities of what follows each of `ids`, `[length, rows]`."""
         self._check(ids)
-        with self._one_at_a_time, torch.inference_mode():
+        with torch.inference_mode():
             logits, _ = self._read(ids, self.empty, 0)
             return torch.log_softmax(logits, -1)
 

@@ -1,18 +1,19 @@
-"""The transformers engine: any model folder, on the GPU or the CPU, one request at a time."""
+"""The transformers engine: any model folder, on a GPU or a CPU, for several requests at once."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from transformers import DynamicCache
+from transformers import GenerationConfig
 
 from dilmac.core import InputError, num_cpus
-from dilmac.engines.choose import Chooser, suppressed_rows
-from dilmac.engines.interface import READING, EngineSpec, Progress, Sampling, Token
-from dilmac.models import load_model
+from dilmac.engines.batch import Request
+from dilmac.engines.choosing import Chooser, suppressed_rows
+from dilmac.engines.interface import EngineSpec, Progress, Sampling, Token
+from dilmac.engines.precision import load_in_precision
+from dilmac.engines.scheduler import Scheduler
 from dilmac.tokenizer import Tokenizer
 
 # Tokens of a prompt that are read at once: between two such parts a cancelled request ends. A CPU
@@ -21,22 +22,25 @@ PROMPT_BATCH_CPU, PROMPT_BATCH_GPU = 128, 2048
 
 
 class Transformers:
-    """A model folder run by transformers in float32 on the CPU, bfloat16 on a GPU."""
+    """A model folder run by transformers, in a precision of the user's or the machine's choice."""
 
     def __init__(self, spec: EngineSpec):
         torch.set_num_threads(spec.threads or num_cpus())
         has_gpu = torch.cuda.is_available()
-        self.model = load_model(spec.model, torch.bfloat16 if has_gpu else torch.float32)
-        self.model.to("cuda" if has_gpu else "cpu").eval()
+        device = torch.device("cuda" if has_gpu else "cpu")
+        self.model = load_in_precision(spec.model, spec.precision, device)
         self.tokenizer = Tokenizer(spec.model)
         self.prompt_batch = PROMPT_BATCH_GPU if has_gpu else PROMPT_BATCH_CPU
         self.num_rows = int(self.model.get_input_embeddings().num_embeddings)
         self.tokenizer.require_fit(self.num_rows)
         told = self.model.generation_config.suppress_tokens or []
-        self.suppressed = suppressed_rows(told, self.num_rows, len(self.tokenizer))
+        self._suppressed = suppressed_rows(
+            told, self.num_rows, len(self.tokenizer), self.model.device
+        )
+        self.model.generation_config = GenerationConfig()  # what a request says, and nothing else
         trained = int(self.model.config.max_position_embeddings)
         self.context = min(spec.context or trained, trained)
-        self._one_at_a_time = threading.Lock()
+        self._scheduler = Scheduler(self.model, spec.slots, self._suppressed)
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -49,40 +53,13 @@ class Transformers:
         self, prompt: list[int], sampling: Sampling, is_cancelled: Callable[[], bool]
     ) -> Iterator[Token | Progress]:
         self._check(prompt)
-        with self._one_at_a_time, torch.inference_mode():
-            yield from self._generate(prompt, sampling, is_cancelled)
-
-    def _generate(
-        self, prompt: list[int], sampling: Sampling, is_cancelled: Callable[[], bool]
-    ) -> Iterator[Token | Progress]:
-        chooser = Chooser(sampling, self.suppressed, self.model.device)
-        cache = DynamicCache()
-        *parts, ids = torch.tensor([prompt], device=self.model.device).split(self.prompt_batch, 1)
-        for part in parts:
-            if is_cancelled():
-                yield "cancelled"
-                return
-            self._read(part, cache)
-            yield READING
-        for _ in range(min(sampling.max_tokens, self.context - len(prompt))):
-            if is_cancelled():
-                yield "cancelled"
-                return
-            logits = self._read(ids, cache)
-            choice = chooser.choose(logits)
-            token = int(choice)
-            if token in sampling.stop_ids:
-                yield "stop"
-                return
-            yield Token(id=token, logprob=float(torch.log_softmax(logits, -1)[0, token]))
-            ids = choice
-        yield "length"
-
-    def _read(self, ids: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
-        """Logits of what follows `ids` [1, length] and all that is in `cache`, [1, rows]."""
-        answer = self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        logits: torch.Tensor = answer.logits[:, -1].float()
-        return logits
+        room = min(sampling.max_tokens, self.context - len(prompt))
+        if room < 1:
+            yield "length"
+            return
+        parts = torch.tensor([prompt], device=self.model.device).split(self.prompt_batch, 1)
+        chooser = Chooser(sampling, self._suppressed)
+        yield from self._scheduler.answer(Request(parts, sampling, room, chooser, is_cancelled))
 
     def tokenize(self, texts: list[str]) -> list[list[int]]:
         return [self.tokenizer.encode(text) for text in texts]
@@ -92,29 +69,33 @@ class Transformers:
 
     def score(self, ids: list[int], top: int) -> list[list[tuple[int, float]]]:
         self._check(ids)
+        return self._scheduler.call(lambda: self._score(ids, top))
+
+    def _score(self, ids: list[int], top: int) -> list[list[tuple[int, float]]]:
         row = torch.tensor([ids], device=self.model.device)
-        with self._one_at_a_time, torch.inference_mode():
-            logits = self.model(input_ids=row, use_cache=False).logits[0, :-1].float()
-            best = torch.log_softmax(logits, -1).topk(min(top, self.num_rows))
+        logits = self.model(input_ids=row, use_cache=False).logits[0, :-1].float()
+        best = torch.log_softmax(logits, -1).topk(min(top, self.num_rows))
         rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [list(zip(tokens, values, strict=True)) for tokens, values in rows]
 
     def logprobs(self, rows: list[tuple[list[int], int]]) -> list[list[tuple[float, bool]]]:
         for ids, _ in rows:
             self._check(ids)
+        return self._scheduler.call(lambda: self._logprobs(rows))
+
+    def _logprobs(self, rows: list[tuple[list[int], int]]) -> list[list[tuple[float, bool]]]:
         length = max(len(ids) for ids, _ in rows)
         # Padding stands right of everything that is asked for: causal attention never sees it.
         batch = torch.tensor([[*ids, *[0] * (length - len(ids))] for ids, _ in rows])
         batch = batch.to(self.model.device)
         first = min(start for _, start in rows) - 1
         kept = torch.arange(first, length - 1, device=self.model.device)
-        with self._one_at_a_time, torch.inference_mode():
-            # Logits only from the first position that is asked for: a row of them is a vocabulary.
-            logits = self.model(input_ids=batch, use_cache=False, logits_to_keep=kept).logits
-            shares = torch.log_softmax(logits.float(), -1)
-            targets = batch[:, first + 1 :]
-            values = shares.gather(-1, targets[..., None])[..., 0].tolist()
-            is_best = (shares.argmax(-1) == targets).tolist()
+        # Logits only from the first position that is asked for: a row of them is a vocabulary.
+        logits = self.model(input_ids=batch, use_cache=False, logits_to_keep=kept).logits
+        shares = torch.log_softmax(logits.float(), -1)
+        targets = batch[:, first + 1 :]
+        values = shares.gather(-1, targets[..., None])[..., 0].tolist()
+        is_best = (shares.argmax(-1) == targets).tolist()
         return [
             list(zip(values[place], is_best[place], strict=True))[
                 start - 1 - first : len(ids) - 1 - first

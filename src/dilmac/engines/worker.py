@@ -106,7 +106,7 @@ def main() -> None:
     try:
         backend = load(spec)
     except DilmacError as error:
-        worker.send(event="error", id=0, message=error.found, mend=error.mend)
+        worker.send(event="error", id=0, where=error.where, message=error.found, mend=error.mend)
         return
     with contextlib.suppress(OSError):  # the other side is gone
         worker.serve(backend)

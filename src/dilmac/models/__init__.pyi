@@ -48,6 +48,9 @@ from .memory import SCRATCH as SCRATCH
 from .memory import Estimate as Estimate
 from .memory import kept_bytes as kept_bytes
 from .memory import training_bytes as training_bytes
+from .precision import multiplies_bf16 as multiplies_bf16
+from .precision import packed_settings as packed_settings
+from .precision import require_bitsandbytes as require_bitsandbytes
 from .presets import PRESETS as PRESETS
 from .presets import Preset as Preset
 from .presets import num_block_parameters as num_block_parameters

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from dilmac.core import Config, EngineError, say
 from dilmac.engines import (
     EngineSpec,
+    Precision,
     PresetName,
     Sampling,
     UpstreamSpec,
@@ -34,6 +35,11 @@ class RunningConfig(Config):
         "Runtime for what `dilmac export onnx` made",
     )
     context: int | None = Field(None, ge=8, description="window [tokens]; the model's by default")
+    precision: Precision = Field(
+        "auto",
+        description="type of the weights in transformers; auto takes bf16 on a GPU and on a CPU "
+        "that multiplies in it, else fp32",
+    )
     upstream: str | None = Field(
         None,
         description="address of an OpenAI-compatible server that runs the model instead, such as "
@@ -78,18 +84,27 @@ class RunningConfig(Config):
         """Which engine runs which file.
 
         A model that ships becomes a GGUF at first use; where that cannot be, transformers runs
-        it, and why is said.
+        it, and why is said; and where what is asked for is transformers' own.
 
         Raises:
+            ConfigError: a precision for an engine that takes the file's own.
             InputError: there is no such model.
             EngineError: llama.cpp is asked for, and cannot run a model that ships.
         """
         folder = model_folder(self.model)
         spec = engine_for(folder)
-        if is_shipped(folder) and self.engine in ("auto", "llamacpp"):
+        if is_shipped(folder) and self.engine != "onnx" and not self._wants_transformers():
             spec = self._shipped_spec(folder, spec)
         kind = spec.kind if self.engine == "auto" else self.engine
-        return spec.model_copy(update={"kind": kind, "context": self.context})
+        return EngineSpec(
+            kind=kind, model=spec.model, context=self.context, precision=self.precision
+        )
+
+    def _wants_transformers(self) -> bool:
+        """Whether a model that ships needs no GGUF: another engine cannot do what is asked for."""
+        if self.engine == "auto":
+            return self.precision != "auto"
+        return self.engine == "transformers"
 
     def _shipped_spec(self, folder: Path, without: EngineSpec) -> EngineSpec:
         try:
@@ -113,8 +128,8 @@ class ChatConfig(RunningConfig):
     max_tokens: int = Field(200, ge=1, description="longest answer [tokens]")
     preset: PresetName | None = Field(
         None,
-        description="deterministic (always the most probable token) or creative; settings given "
-        "beside it win",
+        description="deterministic (always the most probable token), creative or beam (the most "
+        "probable of four answers); settings given beside it win",
     )
     temperature: float = Field(
         0.7, ge=0, le=5, description="0 always takes the most probable token"
@@ -124,6 +139,9 @@ class ChatConfig(RunningConfig):
     seed: int = Field(
         42, ge=0, lt=2**31, description="seed of the first answer; each turn adds one"
     )
+
+    def _wants_transformers(self) -> bool:
+        return super()._wants_transformers() or (self.engine == "auto" and self.preset == "beam")
 
     def sampling(self, turn: int) -> Sampling:
         """How the answer of a turn (from 0) is drawn; stops are the session's to add."""
@@ -148,6 +166,9 @@ class ServeConfig(RunningConfig):
         min_length=1,
         description="what requests call the model; the name of its folder or file by default",
     )
+    slots: int = Field(
+        4, ge=1, le=256, description="requests that are answered at once, each with all the context"
+    )
     max_waiting: int = Field(
         64, ge=0, description="requests that may wait in line; the next one is told to come later"
     )
@@ -155,6 +176,9 @@ class ServeConfig(RunningConfig):
     upstream_requests: int = Field(
         16, ge=1, description="requests that an upstream answers at once; the others wait in line"
     )
+
+    def engine_spec(self) -> EngineSpec:
+        return super().engine_spec().model_copy(update={"slots": self.slots})
 
     @property
     def served_name(self) -> str:

@@ -1,7 +1,8 @@
-"""The line before an engine: one request at a time, in order; each can leave it at any moment.
+"""The line before an engine: as many requests as it has slots, in order; each can leave at any
+moment.
 
-An engine answers one request at a time, so the others wait here and not in it: one that goes away
-while it waits costs nothing, and when an engine dies those that wait get the next one.
+The others wait here and not in the engine: one that goes away while it waits costs nothing, and
+when an engine dies those that wait get the next one.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class EngineLine:
         self.num_answered = 0
         self._engine = Engine(spec)
         self.context = self._engine.context
-        self._turn = asyncio.Lock()
+        self._slots = asyncio.Semaphore(spec.slots)  # the first to wait is the first to be let in
         self._start: asyncio.Task[None] | None = None
 
     @property
@@ -89,8 +90,9 @@ class EngineLine:
             DilmacError: the engine refused what it was given.
         """
         async with self._in_turn():
+            engine = await self.engine()
             try:
-                generation = _Generation(await self.engine(), prompt, sampling, stop)
+                generation = _Generation(engine, prompt, sampling, stop)
                 try:
                     async for item in generation.items():
                         self.num_answered += isinstance(item, End)
@@ -98,18 +100,18 @@ class EngineLine:
                 finally:
                     generation.cancel()
             except EngineError as error:
-                if self.is_alive:  # it refused: a fault of ours, which no repetition mends
+                if engine.is_alive:  # it refused: a fault of ours, which no repetition mends
                     raise DilmacError(error.found, where=error.where) from error
                 self.restart()
                 raise
 
     @contextlib.asynccontextmanager
     async def _in_turn(self) -> AsyncIterator[None]:
-        if self._turn.locked() and self.num_waiting >= self.max_waiting:
+        if self._slots.locked() and self.num_waiting >= self.max_waiting:
             raise BusyError(f"{self.num_waiting} requests wait already", mend="come later")
         self.num_waiting += 1
         try:
-            await self._turn.acquire()
+            await self._slots.acquire()
         finally:
             self.num_waiting -= 1
         self.num_running += 1
@@ -117,7 +119,7 @@ class EngineLine:
             yield
         finally:
             self.num_running -= 1
-            self._turn.release()
+            self._slots.release()
 
     def close(self) -> None:
         """End the engine."""

@@ -66,5 +66,4 @@ from .trial import time_trial as time_trial
 from .tune.methods import adapter_settings as adapter_settings
 from .tune.parameters import ParameterCount as ParameterCount
 from .tune.parameters import count_parameters as count_parameters
-from .tune.quantized import require_bitsandbytes as require_bitsandbytes
 from .windows import IGNORED as IGNORED

@@ -10,7 +10,13 @@ from typing import Any
 import torch
 
 from dilmac.core import Artifact, Build, ConfigError, Figures, building, num_cpus, say
-from dilmac.models import load_model, require_model_folder, with_model_folder, write_model_card
+from dilmac.models import (
+    load_model,
+    require_bitsandbytes,
+    require_model_folder,
+    with_model_folder,
+    write_model_card,
+)
 from dilmac.tokenizer import Tokenizer
 from dilmac.training.allocator import keep_freed_memory
 from dilmac.training.collate import require_packable
@@ -37,7 +43,7 @@ from dilmac.training.tune.methods import adapter_settings
 from dilmac.training.tune.metric import import_metric, measure_metric
 from dilmac.training.tune.pairs import encode_pairs
 from dilmac.training.tune.parameters import count_parameters
-from dilmac.training.tune.quantized import load_quantized, quantization_cost, require_bitsandbytes
+from dilmac.training.tune.quantized import load_quantized, quantization_cost
 from dilmac.training.tune.rows import first_new_row, made_rows, rows_in_the_head
 from dilmac.training.tune.save import save_tuned
 from dilmac.training.tune.trainer import CHECKPOINTS, Material, make_trainer, require_log
@@ -90,7 +96,7 @@ def _require_packages(config: FinetuneConfig) -> None:
         raise ConfigError("trains nothing", where="--preview", mend="call `preview_data`")
     require_log(config.log_to)
     if config.method == "qlora":
-        require_bitsandbytes()
+        require_bitsandbytes("--method qlora")
 
 
 def _read(config: FinetuneConfig) -> PreparedData[Any]:

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.distributed.tensor import DTensor
 
+from dilmac.models import multiplies_bf16
 from dilmac.training.choices import OptimizerName
-from dilmac.training.precision import multiplies_bf16
 from dilmac.training.ranks import like
 
 BETAS = (0.9, 0.95)

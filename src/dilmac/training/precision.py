@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from dilmac.core import ConfigError, say
+from dilmac.models import multiplies_bf16
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -54,13 +55,6 @@ def resolve_precision(asked: str, device: torch.device) -> str:
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     return "bf16" if device.type == "cpu" and multiplies_bf16(device) else "fp32"
-
-
-def multiplies_bf16(device: torch.device) -> bool:
-    """Whether the hardware multiplies in bf16; a CPU without AVX512-bf16 or AMX emulates it."""
-    if device.type != "cpu":
-        return True
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 # Compiling takes one to one and a half minutes where torch has not kept it from an earlier run, and

@@ -50,6 +50,7 @@ class ChatSession:
         """What answers.
 
         Raises:
+            InputError: settings of the answers that do not fit each other, or the engine.
             EngineError: the engine cannot be started, or the upstream not be reached.
         """
         if self._voice is None:

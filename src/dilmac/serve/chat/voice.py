@@ -6,7 +6,15 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from dilmac.core import InputError
-from dilmac.engines import Answer, Engine, EngineTokenizer, Piece, Sampling, answer_stops
+from dilmac.engines import (
+    Answer,
+    Engine,
+    EngineTokenizer,
+    Piece,
+    Sampling,
+    answer_stops,
+    require_beams,
+)
 from dilmac.serve.config import ChatConfig
 from dilmac.tokenizer import Message, encode_chat
 
@@ -72,13 +80,16 @@ class EngineVoice:
         """The running engine.
 
         Raises:
+            InputError: settings of the answers that do not fit each other, or the engine.
             EngineError: it cannot be started.
         """
         if self._engine is not None and not self._engine.is_alive:
             self._engine.close()
             self._engine = None
         if self._engine is None:
-            self._engine = Engine(self._config.engine_spec())
+            spec = self._config.engine_spec()
+            require_beams(spec.kind, self._config.sampling(0))
+            self._engine = Engine(spec)
         return self._engine
 
     @property

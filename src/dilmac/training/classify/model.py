@@ -9,11 +9,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from dilmac.core import InputError, read_json, write_json
-from dilmac.models import new_classifier, read_config
+from dilmac.models import new_classifier, packed_settings, read_config
 from dilmac.tokenizer import END_OF_TEXT, PADDING, Tokenizer
 from dilmac.training.classify.config import ClassifyConfig
 from dilmac.training.precision import DTYPES
-from dilmac.training.tune.quantized import nf4_settings
 
 HEAD = "score"
 
@@ -68,7 +67,7 @@ def base_classifier(
     """The language model under a new head, which stays as it is; for `qlora` its blocks in NF4."""
     quantization = None
     if config.method == "qlora":
-        quantization = nf4_settings(DTYPES[precision], skipped=[HEAD])
+        quantization = packed_settings("nf4", DTYPES[precision], skipped=[HEAD])
     return new_classifier(
         config.model, labels, pad_id=pad_id, seed=config.seed, quantization=quantization
     )

@@ -13,7 +13,12 @@ import torch
 
 from dilmac.core import Artifact, Build, Figures, building, num_cpus, say
 from dilmac.evaluate import Classifier, classification_figures
-from dilmac.models import require_model_folder, with_model_folder, write_model_card
+from dilmac.models import (
+    require_bitsandbytes,
+    require_model_folder,
+    with_model_folder,
+    write_model_card,
+)
 from dilmac.tokenizer import Tokenizer
 from dilmac.training.allocator import keep_freed_memory
 from dilmac.training.classify.config import ClassifyConfig
@@ -37,7 +42,6 @@ from dilmac.training.classify.trainer import make_trainer
 from dilmac.training.data.read import data_sources
 from dilmac.training.data.records import data_files
 from dilmac.training.precision import resolve_precision, training_device
-from dilmac.training.tune.quantized import require_bitsandbytes
 from dilmac.training.tune.watch import newest_checkpoint
 
 PROBE_TEXTS = 8
@@ -55,7 +59,7 @@ def classify_train(config: ClassifyConfig, *, force: bool = False) -> Artifact:
     config = with_model_folder(config)
     require_model_folder(config.model)
     if config.method == "qlora":
-        require_bitsandbytes()
+        require_bitsandbytes("--method qlora")
     parts = read_parts(config)
     tokenizer = Tokenizer(config.model)
     inputs: dict[str, Any] = {"model": [config.model]}

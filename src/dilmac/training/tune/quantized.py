@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 
-from dilmac.core import Figures, MissingDependencyError
-from dilmac.models import load_model
+from dilmac.core import Figures
+from dilmac.models import load_model, packed_settings, require_bitsandbytes
 from dilmac.tokenizer import Tokenizer
 from dilmac.training.tune.merge import logits_on, probe_of
 from dilmac.training.tune.parameters import count_parameters
@@ -21,19 +20,12 @@ from dilmac.training.windows import IGNORED
 MAX_ROWS = 64
 
 
-def require_bitsandbytes() -> None:
-    """
-    Raises:
-        MissingDependencyError: bitsandbytes is not installed.
-    """
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise MissingDependencyError(
-            "needs bitsandbytes", where="--method qlora", mend="pip install 'dilmac[qlora]'"
-        )
-
-
 def load_quantized(
-    folder: Path, kind: str, dtype: torch.dtype, *, device: torch.device | None = None
+    folder: Path,
+    kind: Literal["nf4", "int8"],
+    dtype: torch.dtype,
+    *,
+    device: torch.device | None = None,
 ) -> Any:
     """The model with the matrices of its blocks in `nf4` or `int8`; tables and norms as they are.
 
@@ -43,29 +35,10 @@ def load_quantized(
         MissingDependencyError: bitsandbytes is not installed.
         InputError: see `load_model`.
     """
-    require_bitsandbytes()
-    from transformers import BitsAndBytesConfig
-
+    require_bitsandbytes("--method qlora")
     # int8 says at every matrix that it rounds what goes in.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    settings = BitsAndBytesConfig(load_in_8bit=True) if kind == "int8" else nf4_settings(dtype)
-    return load_model(folder, dtype, quantization=settings, device=device)
-
-
-def nf4_settings(dtype: torch.dtype, skipped: Sequence[str] = ()) -> Any:
-    """NF4, doubly quantized as in QLoRA (Dettmers et al. 2023), with arithmetic in `dtype`.
-
-    Modules named in `skipped` stay as they are.
-    """
-    from transformers import BitsAndBytesConfig
-
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype,
-        llm_int8_skip_modules=list(skipped) or None,
-    )
+    return load_model(folder, dtype, quantization=packed_settings(kind, dtype), device=device)
 
 
 def dequantized(model: Any) -> Any:
