@@ -1,4 +1,6 @@
-"""The ONNX engine: a graph with its cache, run by ONNX Runtime on the CPU; of several answers each has a step in turn.
+"""The ONNX engine: a graph with its cache, run by ONNX Runtime on the CPU.
+
+Of several answers under way each has a step in turn; they are not batched.
 
 Inputs `input_ids` and `attention_mask` `[1, …]`, `past_key_values.N.key` and `.value`
 `[1, heads, past, width]`; outputs `logits` and `present.N.…`: what `dilmac export onnx` writes.

@@ -34,9 +34,14 @@ class PieceWriter:
         if self._is_at_start:
             text = text.lstrip("\n")
             self._is_at_start = not text
-        found = [(place, stop) for stop in self._stop if (place := text.find(stop)) >= 0]
+        # The stop that is whole first, however the text is cut into tokens.
+        found = [
+            (place + len(stop), place, stop)
+            for stop in self._stop
+            if (place := text.find(stop)) >= 0
+        ]
         if found:
-            place, self.stopped_by = min(found)
+            _, place, self.stopped_by = min(found)
             self.after = text[place + len(self.stopped_by) :]
             text, self._held = self._without_line_ends(text[:place]), ""
         else:
