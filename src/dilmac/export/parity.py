@@ -23,6 +23,7 @@ from dilmac.export.rounding import rounding_differences
 from dilmac.models import load_model
 from dilmac.tokenizer import Tokenizer
 
+RUNTIMES = {"llamacpp": "llama.cpp", "onnx": "ONNX Runtime"}
 TOP = 64  # tokens of each position that are compared
 # Largest difference of a log-probability [nats], with keys and values in f32 on both sides. Seen
 # on the `quick` shape over 2,000 positions x 64 tokens: f32 0.000015, f16 0.0125. bf16
@@ -209,8 +210,9 @@ def prove_ids(
             for text, theirs in zip(batch, engine.tokenize(batch), strict=True):
                 ours = tokenizer.encode(text)
                 if ours != theirs:
+                    runtime = RUNTIMES[engine.spec.kind]
                     raise ParityError(
-                        f"{engine.spec.kind} reads {text!r} as {theirs}, transformers as {ours}"
+                        f"{runtime} reads {text!r} as {theirs}, transformers as {ours}"
                     )
                 if tokenizer.decode(ours) != tokenizer.normalized(text):
                     raise ParityError(f"{text!r} does not come back from its ids")
