@@ -29,6 +29,7 @@ VERBS = [
     ["evaluate"],
     ["export", "gguf"],
     ["export", "ollama"],
+    ["export", "onnx"],
     ["export", "verify"],
     ["chat"],
     ["run"],

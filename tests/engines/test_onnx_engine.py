@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -62,6 +63,17 @@ def test_it_answers_as_transformers_does(backend, reference: Transformers) -> No
     stop = next(item.id for item in backend.generate(PROMPT, GREEDY, bool))
     stopping = GREEDY.model_copy(update={"stop_ids": (stop,)})
     assert list(backend.generate(PROMPT, stopping, bool)) == ["stop"]
+
+
+def test_rows_that_are_silenced_are_never_drawn(backend, folder: Path, tmp_path: Path) -> None:
+    from dilmac.engines.onnx import Onnx
+
+    first = next(item.id for item in backend.generate(PROMPT, GREEDY, bool))
+    silent = Path(shutil.copytree(folder, tmp_path / "silent"))
+    told = json.dumps({"suppress_tokens": [first]})
+    (silent / "generation_config.json").write_text(told, encoding="utf-8")
+    drawn = next(iter(Onnx(EngineSpec(kind="onnx", model=silent)).generate(PROMPT, GREEDY, bool)))
+    assert drawn.id == backend.score([*PROMPT, 5], 2)[-1][1][0] != first
 
 
 def test_given_tokens_are_scored_as_transformers_scores_them(
