@@ -227,6 +227,18 @@ def test_a_long_prompt_is_read_in_parts_and_can_be_cancelled_between(tiny_chat: 
     ]
 
 
+def test_each_slot_of_llama_cpp_has_all_of_the_context(tiny_gguf: Path) -> None:
+    spec = EngineSpec(
+        kind="llamacpp", model=tiny_gguf / "model-f16.gguf", context=64, slots=3, threads=1
+    )
+    two = Sampling(max_tokens=2, temperature=1.5)
+    with Engine(spec) as engine:
+        started = [engine.generate([1, *[300 + n] * 61], two) for n in range(3)]
+        assert [len(list(completion)) <= 2 for completion in started] == [True] * 3
+        assert {completion.finish_reason for completion in started} <= {"stop", "length"}
+        assert len(engine.score([1, *[300] * 20], top=2)) == 20
+
+
 def test_a_question_after_the_death_is_answered_at_once(tiny_gguf: Path) -> None:
     spec = EngineSpec(kind="llamacpp", model=tiny_gguf / "model-f16.gguf")
     with Engine(spec, silence_seconds=1000.0) as engine:

@@ -9,11 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+from transformers.cache_utils import DynamicLayer
 
 from dilmac.core import InputError
 from dilmac.engines import EngineSpec, Sampling, Token, scheduler
 from dilmac.engines.batch import Batch, Request, can_share, new_cache, read
 from dilmac.engines.choosing import Chooser
+from dilmac.engines.growing import ROOM, GrowingLayer
 from dilmac.engines.interface import Progress
 from dilmac.engines.scheduler import Scheduler
 from dilmac.engines.transformers import Transformers
@@ -106,7 +108,7 @@ def test_who_leaves_frees_the_slot(backend: Transformers) -> None:
         assert isinstance(next(answer), Token)
         answer.close()  # type: ignore[attr-defined]
     assert len(ids_of(list(backend.generate([1, 300], GREEDY, bool)))) == 12
-    assert backend._scheduler._all() == []
+    assert backend._scheduler.call(backend._scheduler._all) == []
 
 
 def test_scores_are_given_beside_answers(backend: Transformers) -> None:
@@ -198,3 +200,15 @@ def test_models_whose_rows_cannot_share_a_cache_take_turns(tiny: LlamaForCausalL
             assert row == int(logits.argmax())
             ids.append(row)
         assert len(ids) == length + 12
+
+
+def test_a_cache_with_room_holds_what_transformers_own_does() -> None:
+    plain, room = DynamicLayer(), None
+    for length in (3, 1, ROOM, 1, 2 * ROOM, 1):
+        keys, values = torch.rand(2, 1, length, 4), torch.rand(2, 1, length, 6)
+        expected = plain.update(keys, values)
+        given = room.update(keys, values) if room else expected
+        room = room or GrowingLayer.of(plain)
+        for ours, theirs in zip(given, expected, strict=True):
+            assert torch.equal(ours, theirs)
+    assert room is not None and room.get_seq_length() == plain.get_seq_length()

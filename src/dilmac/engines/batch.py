@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from dilmac.engines.choosing import Chooser
+from dilmac.engines.growing import GrowingLayer
 from dilmac.engines.interface import FinishReason, Progress, Sampling, Token
 
 
@@ -109,17 +109,17 @@ class Batch:
 
     def join(self, request: Request) -> None:
         """Take in a request with its cache and its last token, which is not in the cache yet."""
+        layers = [GrowingLayer.of(layer) for layer in request.cache.layers]
         if not self.requests:
             self.requests, self._padding, self._cache = [request], [0], request.cache
         else:
             ours, theirs = self._cache.get_seq_length(), request.cache.get_seq_length()
-            length = max(ours, theirs)
-            for mine, other in zip(self._cache.layers, request.cache.layers, strict=True):
-                mine.keys = _stacked(mine.keys, other.keys, length)
-                mine.values = _stacked(mine.values, other.values, length)
-            self._padding = [padding + length - ours for padding in self._padding]
-            self._padding.append(length - theirs)
+            pairs = zip(self._cache.layers, layers, strict=True)
+            layers = [mine.joined(other) for mine, other in pairs]
+            self._padding = [padding + max(0, theirs - ours) for padding in self._padding]
+            self._padding.append(max(0, ours - theirs))
             self.requests.append(request)
+        self._cache.layers = layers
         request.cache = None
 
     def keep(self, places: list[int]) -> None:
@@ -133,9 +133,8 @@ class Batch:
             return
         unused = min(padding)
         self._padding = [each - unused for each in padding]
-        self._cache.batch_select_indices(torch.tensor(places, device=self._model.device))
-        for layer in self._cache.layers if unused else ():
-            layer.keys, layer.values = layer.keys[..., unused:, :], layer.values[..., unused:, :]
+        rows = torch.tensor(places, device=self._model.device)
+        self._cache.layers = [layer.kept(rows, unused) for layer in self._cache.layers]
 
     def step(self) -> torch.Tensor:
         """Logits of every request's next token, [requests, vocabulary]."""
@@ -148,9 +147,3 @@ class Batch:
             settings["attention_mask"] = torch.arange(length + 1, device=device) >= padding
             settings["position_ids"] = length - padding
         return read(self._model, ids, self._cache, **settings)[:, -1]
-
-
-def _stacked(ours: torch.Tensor, theirs: torch.Tensor, length: int) -> torch.Tensor:
-    """Keys or values [rows, heads, positions, width] of both, padded on the left to `length`."""
-    padded = [F.pad(each, (0, 0, length - each.shape[-2], 0)) for each in (ours, theirs)]
-    return torch.cat(padded)
