@@ -46,8 +46,8 @@ def search(
     answer = tokens[:stop]
     for token in _with_logprobs(model, request.cache, rest, answer):
         request.give(token)
-    if stop is not None:
-        request.end("stop")
+    if request.room > 0:  # else its end was told with the last token
+        request.end("length" if stop is None else "stop")
 
 
 def _best(
