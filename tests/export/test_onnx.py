@@ -22,7 +22,7 @@ from dilmac.export import OnnxConfig, VerifyConfig, export_onnx, verify_export
 from dilmac.export.onnx import require_buildable
 from dilmac.export.onnx_graph import build_graph
 from dilmac.models import require_model_folder
-from dilmac.tokenizer import copy_tokenizer
+from dilmac.tokenizer import TOKENIZER_FILES, copy_tokenizer
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra `onnx`")
 genai = pytest.importorskip("onnxruntime_genai", reason="needs the extra `onnx`")
@@ -215,6 +215,14 @@ def test_what_would_compute_something_else_is_refused(
     with pytest.raises(InputError, match=fault):
         export_onnx(config_for(folder, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_without_its_tokenizer_is_refused(model: Path, tmp_path: Path) -> None:
+    bare = Path(shutil.copytree(model, tmp_path / "bare"))
+    for name in TOKENIZER_FILES:
+        (bare / name).unlink(missing_ok=True)
+    with pytest.raises(InputError, match="tokenizer"):
+        export_onnx(config_for(bare, tmp_path / "out"))
 
 
 def test_a_missing_builder_is_said_with_its_mend(

@@ -18,7 +18,7 @@ from dilmac.export.config import OnnxConfig
 from dilmac.export.onnx_graph import build_graph
 from dilmac.export.parity import prove_engine
 from dilmac.models import read_config, require_model_folder, rope_parameters, with_model_folder
-from dilmac.tokenizer import TOKENIZER_FILES, copy_tokenizer
+from dilmac.tokenizer import TOKENIZER_FILES, Tokenizer, copy_tokenizer
 
 # What the builder has and the tests compared; it knows others.
 ARCHITECTURES = (
@@ -49,6 +49,7 @@ def export_onnx(config: OnnxConfig, *, force: bool = False) -> Artifact:
     config = with_model_folder(config)
     settings = require_model_folder(config.model)
     require_buildable(config.model, settings)
+    Tokenizer(config.model).require_fit(int(settings["vocab_size"]))
     with building("onnx", config, {"model": [config.model]}, force=force) as build:
         if build.done:
             return build.done
