@@ -3,11 +3,11 @@
     python benchmarks/finetune_mini.py --data instruct-tr.jsonl.zst --work build/ft
 
 The data is split by the hash of the id, as `dilmac finetune` does: 10 % test, 10 % validation.
-Before and after, the model answers, at each `--temperature`, up to `--max-new-tokens`: ten prompts
-of the test part, the sources in turn, word for word into the result; a hundred with the sources in
-turn; and a hundred as they come, nearly all of which ask for a name or a short sentence. An
-answer stops by itself where it ends with the model's own end token before the limit. It loops
-where a piece of at least four tokens stands three times in a row.
+Before and after, the model answers, at each `--temperature` and chat's repetition penalty, up to
+`--max-new-tokens`: ten prompts of the test part, the sources in turn, word for word into the
+result; a hundred with the sources in turn; and a hundred as they come, nearly all of which ask for
+a name or a short sentence. An answer stops by itself where it ends with the model's own end token
+before the limit. It loops where a piece of at least four tokens stands three times in a row.
 
 What follows `--` goes to `dilmac finetune` as it is: `-- --epochs 2 --lora-rank 32`.
 """
@@ -29,6 +29,7 @@ from typing import Any
 import torch
 
 from dilmac.core import open_artifact, place_of
+from dilmac.engines import CHAT_REPETITION_PENALTY
 from dilmac.models import load_model, model_folder
 from dilmac.tokenizer import Message, Tokenizer, encode_chat
 from dilmac.training import Conversation, data_files, read_data
@@ -56,11 +57,11 @@ def loops(ids: Sequence[int]) -> bool:
 class Answerer:
     """A model folder that answers: greedily (temperature 0), or as chat draws."""
 
-    def __init__(self, folder: Path, max_new_tokens: int):
+    def __init__(self, folder: Path, max_new_tokens: int, repetition_penalty: float):
         self.tokenizer = Tokenizer(folder)
         self.model: Any = load_model(folder).eval()
         self.model.config.use_cache = True
-        self.max_new_tokens = max_new_tokens
+        self.max_new_tokens, self.repetition_penalty = max_new_tokens, repetition_penalty
         self.context = int(self.model.config.max_position_embeddings)
 
     def answers(self, prompts: Sequence[str], temperature: float) -> list[tuple[list[int], bool]]:
@@ -93,6 +94,7 @@ class Answerer:
                 attention_mask=mask,
                 max_new_tokens=min(self.max_new_tokens, self.context - longest),
                 **sampling,
+                repetition_penalty=self.repetition_penalty,
                 use_cache=True,
             )[:, longest:].tolist()
         stops = set(self.model.generation_config.eos_token_id)
@@ -150,11 +152,14 @@ def main() -> None:
     chosen, flags = parse()
     data = data_files(chosen.data)
     print(heading("python benchmarks/finetune_mini.py … -- " + " ".join(flags)))
-    wall, processor = train(chosen.model, data, chosen.work / "chat", flags)
+    wall = processor = 0.0
+    if not chosen.answers_only:
+        wall, processor = train(chosen.model, data, chosen.work / "chat", flags)
     base = model_folder(chosen.model)
     prompts = chosen_prompts(base, data, chosen.max_prompt)
     before, after = (
-        Answerer(folder, chosen.max_new_tokens) for folder in (base, chosen.work / "chat")
+        Answerer(folder, chosen.max_new_tokens, chosen.repetition_penalty)
+        for folder in (base, chosen.work / "chat")
     )
     rows = []
     measured: dict[str, Any] = {}
@@ -200,6 +205,10 @@ def parse() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--work", type=Path, default=Path("build/finetune-mini"))
     parser.add_argument(
         "--max-prompt", type=int, default=256, help="prompts that are asked [tokens]"
+    )
+    parser.add_argument("--answers-only", action="store_true", help="of what --work has already")
+    parser.add_argument(
+        "--repetition-penalty", type=float, default=CHAT_REPETITION_PENALTY, help="1: none"
     )
     parser.add_argument("--max-new-tokens", type=int, default=200)
     parser.add_argument(

@@ -113,7 +113,7 @@ def test_a_name_that_ollama_would_not_take_is_refused(llama: Path, name: str) ->
 
 def test_sampling_is_as_stated_or_as_in_our_chat(tmp_path: Path) -> None:
     usual = sampling_of(tmp_path)
-    assert usual["temperature"] == 0.7 and usual["repeat_penalty"] == 1.0
+    assert usual["temperature"] == 0.7 and usual["repeat_penalty"] == 1.1
     path = tmp_path / "generation_config.json"
     change_json(path, do_sample=False, top_k=0, temperature=0.9)
     assert sampling_of(tmp_path)["temperature"] == 0 and sampling_of(tmp_path)["top_k"] == 0

@@ -17,6 +17,7 @@ from .interface import Token as Token
 from .interface import engine_for as engine_for
 from .interface import require_beams as require_beams
 from .pieces import Piece as Piece
+from .presets import CHAT_REPETITION_PENALTY as CHAT_REPETITION_PENALTY
 from .presets import PRESETS as PRESETS
 from .presets import PresetName as PresetName
 from .presets import with_preset as with_preset

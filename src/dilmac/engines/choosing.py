@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -19,8 +19,10 @@ from dilmac.engines.interface import Sampling, Token
 class Chooser:
     """Chooses tokens for one request; what others ask for at the same time changes nothing."""
 
-    def __init__(self, sampling: Sampling, suppressed: torch.Tensor):
+    def __init__(self, sampling: Sampling, suppressed: torch.Tensor, prompt: Sequence[int] = ()):
         """`suppressed` [rows that are never chosen], on the model's device."""
+        self._penalty = sampling.repetition_penalty
+        self._seen = {*prompt}
         self._suppressed = suppressed
         self._is_greedy = sampling.temperature == 0
         self._top_k = sampling.top_k
@@ -29,13 +31,23 @@ class Chooser:
 
     def __call__(self, logits: torch.Tensor) -> Token:
         """The next token by its logits [rows] in float32, and what the model gave it."""
-        open_to_choice = logits.index_fill(0, self._suppressed, -torch.inf)[None]
+        open_to_choice = self._penalized(logits).index_fill(0, self._suppressed, -torch.inf)[None]
         if self._is_greedy:
             row = int(open_to_choice.argmax())
         else:
             shares = torch.softmax(self._warped(open_to_choice), dim=-1)
             row = int(torch.multinomial(shares, 1, generator=self._generator))
+        self._seen.add(row)
         return Token(id=row, logprob=float(logits[row] - logits.logsumexp(-1)))
+
+    def _penalized(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits [rows], lower where a token was there before (Keskar et al. 2019, CTRL)."""
+        if self._penalty == 1 or not self._seen:
+            return logits
+        rows = torch.tensor(sorted(self._seen), device=logits.device)
+        found = logits[rows]
+        lower = torch.where(found > 0, found / self._penalty, found * self._penalty)
+        return logits.index_copy(0, rows, lower)
 
     def _warped(self, logits: torch.Tensor) -> torch.Tensor:
         """Logits [1, rows] as the warpers leave them.

@@ -56,6 +56,13 @@ class Sampling(Config):
     temperature: float = Field(0.7, ge=0, le=5, description="0 is greedy")
     top_k: int = Field(40, ge=0, description="only the k most probable tokens; 0 takes all")
     top_p: float = Field(0.95, gt=0, le=1, description="only the most probable tokens of this mass")
+    repetition_penalty: float = Field(
+        1.0,
+        ge=1,
+        le=2,
+        description="divides the logits of tokens that stand in the prompt or the answer already "
+        "(multiplies negative ones); 1 leaves them",
+    )
     seed: int = Field(42, ge=0, lt=2**32, description="seed of the choice")
     num_beams: int = Field(
         1, ge=1, le=16, description="answers that a beam search follows at once; 1 is none"
@@ -71,6 +78,12 @@ class Sampling(Config):
                 f"a beam search takes the most probable answer, temperature {self.temperature:g} "
                 "draws one",
                 where="temperature",
+                mend="leave it out, or leave the beams out",
+            )
+        if self.num_beams > 1 and self.repetition_penalty > 1:
+            raise InputError(
+                "a beam search has no repetition penalty",
+                where="repetition_penalty",
                 mend="leave it out, or leave the beams out",
             )
         return self

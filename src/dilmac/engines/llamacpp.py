@@ -100,6 +100,8 @@ class LlamaCpp:
             "top_k": sampling.top_k,
             "top_p": sampling.top_p,
             "min_p": 0.0,
+            "repeat_penalty": sampling.repetition_penalty,
+            "repeat_last_n": self.context,  # all of it
             "seed": sampling.seed,
             "n_probs": 1,
             "stream": True,

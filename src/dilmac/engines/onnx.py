@@ -94,7 +94,7 @@ class Onnx:
     def _generate(
         self, prompt: list[int], sampling: Sampling, is_cancelled: Callable[[], bool]
     ) -> Iterator[Token | Progress]:
-        chooser = Chooser(sampling, self.suppressed)
+        chooser = Chooser(sampling, self.suppressed, prompt)
         cache, num_read = self.empty, 0
         size = self.prompt_batch
         *parts, ids = [prompt[at : at + size] for at in range(0, len(prompt), size)]

@@ -58,7 +58,7 @@ class Transformers:
             yield "length"
             return
         parts = torch.tensor([prompt], device=self.model.device).split(self.prompt_batch, 1)
-        chooser = Chooser(sampling, self._suppressed)
+        chooser = Chooser(sampling, self._suppressed, prompt)
         yield from self._scheduler.answer(Request(parts, sampling, room, chooser, is_cancelled))
 
     def tokenize(self, texts: list[str]) -> list[list[int]]:

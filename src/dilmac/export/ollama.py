@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dilmac.core import Artifact, Figures, InputError, building, read_json, say
-from dilmac.engines import MAX_DEFAULT_CONTEXT, Sampling
+from dilmac.engines import CHAT_REPETITION_PENALTY, MAX_DEFAULT_CONTEXT, Sampling
 from dilmac.export.architectures import Settings, architecture_of
 from dilmac.export.chat_template import default_system, go_template
 from dilmac.export.config import OllamaConfig
@@ -116,7 +116,7 @@ def sampling_of(folder: Path) -> dict[str, float]:
         "top_k": usual.top_k,
         "top_p": usual.top_p,
         "min_p": 0.0,
-        "repeat_penalty": 1.0,
+        "repeat_penalty": CHAT_REPETITION_PENALTY,
     }
     for name, (key, least, most) in SAMPLED.items():
         value = stated.get(key)

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from dilmac.core import Config, EngineError, say
 from dilmac.engines import (
+    CHAT_REPETITION_PENALTY,
     EngineSpec,
     Precision,
     PresetName,
@@ -136,6 +137,12 @@ class ChatConfig(RunningConfig):
     )
     top_k: int = Field(40, ge=0, description="only the k most probable tokens; 0 takes all")
     top_p: float = Field(0.95, gt=0, le=1, description="only the most probable tokens of this mass")
+    repetition_penalty: float = Field(
+        CHAT_REPETITION_PENALTY,
+        ge=1,
+        le=2,
+        description="makes tokens that were there before less probable; 1 leaves them",
+    )
     seed: int = Field(
         42, ge=0, lt=2**31, description="seed of the first answer; each turn adds one"
     )
@@ -145,8 +152,10 @@ class ChatConfig(RunningConfig):
 
     def sampling(self, turn: int) -> Sampling:
         """How the answer of a turn (from 0) is drawn; stops are the session's to add."""
-        choices = ("temperature", "top_k", "top_p")
+        choices = ("temperature", "top_k", "top_p", "repetition_penalty")
         defaults = {name: getattr(self, name) for name in choices}
+        if self.upstream and "repetition_penalty" not in self.model_fields_set:
+            del defaults["repetition_penalty"]  # the upstream's own holds
         given: dict[str, Any] = {
             name: value for name, value in defaults.items() if name in self.model_fields_set
         }

@@ -143,13 +143,12 @@ class Upstream(Connection):
 
 
 def _settings(sampling: Sampling) -> dict[str, Any]:
-    """What was set; the rest is the upstream's to choose. `top_k` is not OpenAI's, so our default
-    is not sent either: a strict server would refuse it."""
-    names = ("max_tokens", "temperature", "top_p", "top_k", "seed")
+    """What was set; the rest is the upstream's to choose. `top_k` and `repetition_penalty` are not
+    OpenAI's, so our defaults are not sent either: a strict server would refuse them."""
+    names = ("max_tokens", "temperature", "top_p", "top_k", "repetition_penalty", "seed")
     given = {name: getattr(sampling, name) for name in names if name in sampling.model_fields_set}
-    if given.get("top_k") == Sampling.model_fields["top_k"].default:
-        del given["top_k"]
-    return given
+    ours = {name: Sampling.model_fields[name].default for name in ("top_k", "repetition_penalty")}
+    return {name: value for name, value in given.items() if value != ours.get(name)}
 
 
 class UpstreamAnswer:

@@ -126,6 +126,7 @@ class Generation(_Ignored):
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
     top_k: int | None = Field(None, ge=0, le=2**31 - 1)
+    repetition_penalty: float | None = Field(None, ge=1, le=2)
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     preset: PresetName | None = None
     stop: Annotated[tuple[str, ...], PlainValidator(_listed_stops)] = ()
@@ -145,7 +146,7 @@ class Generation(_Ignored):
     def choices(self) -> dict[str, Any]:
         """How tokens are chosen, as far as it is asked for: the preset, and over it what is given
         beside it."""
-        names = ("temperature", "top_p", "top_k")
+        names = ("temperature", "top_p", "top_k", "repetition_penalty")
         given = {name: value for name in names if (value := getattr(self, name)) is not None}
         return with_preset(self.preset, given)
 
