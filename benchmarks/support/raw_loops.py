@@ -56,8 +56,17 @@ def llamacpp_loop(model: str, _precision: str, threads: int) -> Callable[[list[i
             "temperature": 0.0,
             "ignore_eos": True,
             "cache_prompt": False,
+            "stream": True,  # as an engine must
         }
-        return int(server.handle_completions(asked)["usage"]["completion_tokens"])
+        made = 0
+
+        def on_chunk(chunk: dict[str, Any]) -> bool:
+            nonlocal made
+            made += bool(chunk["choices"]) and chunk["choices"][0]["finish_reason"] is None
+            return False
+
+        server.handle_completions(asked, on_chunk)
+        return made
 
     return run
 

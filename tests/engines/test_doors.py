@@ -22,10 +22,17 @@ from dilmac.engines import Engine, EngineSpec, Sampling, client
 GREEDY = Sampling(max_tokens=20, temperature=0)
 
 
-@pytest.fixture(params=["transformers", "llamacpp"])
+@pytest.fixture(scope="module", params=["transformers", "llamacpp"])
 def spec(request: pytest.FixtureRequest, tiny_chat: Path, tiny_gguf: Path) -> EngineSpec:
     model = tiny_chat if request.param == "transformers" else tiny_gguf / "model-f16.gguf"
     return EngineSpec(kind=request.param, model=model, threads=1)
+
+
+@pytest.fixture(scope="module")
+def engine(spec: EngineSpec) -> Iterator[Engine]:
+    """One for all tests that leave it alive: to start it takes ten seconds of a core."""
+    with Engine(spec) as running:
+        yield running
 
 
 @contextlib.contextmanager
@@ -71,9 +78,8 @@ def test_an_engine_ends_when_its_connection_does(spec: EngineSpec) -> None:
         engine.tokenize(["artık yok"])
 
 
-def test_the_key_is_not_left_in_the_environment(spec: EngineSpec) -> None:
-    with Engine(spec) as engine:
-        assert all("key" not in part.lower() for part in psutil.Process(engine.pid).cmdline())
+def test_the_key_is_not_left_in_the_environment(engine: Engine) -> None:
+    assert all("key" not in part.lower() for part in psutil.Process(engine.pid).cmdline())
 
 
 def test_an_engine_that_hangs_while_it_loads_is_given_up(
@@ -103,20 +109,18 @@ def _running_children() -> list[psutil.Process]:
     return [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_requests_at_the_same_time_do_not_mix(spec: EngineSpec) -> None:
-    with Engine(spec) as engine:
-        alone = [list(engine.generate([1, row], GREEDY)) for row in (300, 400, 500)]
-        started = [engine.generate([1, row], GREEDY) for row in (300, 400, 500)]
-        ids = [[token.id for token in completion] for completion in reversed(started)]
-        assert ids[::-1] == [[token.id for token in tokens] for tokens in alone]
+def test_requests_at_the_same_time_do_not_mix(engine: Engine) -> None:
+    alone = [list(engine.generate([1, row], GREEDY)) for row in (300, 400, 500)]
+    started = [engine.generate([1, row], GREEDY) for row in (300, 400, 500)]
+    ids = [[token.id for token in completion] for completion in reversed(started)]
+    assert ids[::-1] == [[token.id for token in tokens] for tokens in alone]
 
 
-def test_a_left_answer_does_not_hold_the_engine_up(spec: EngineSpec) -> None:
-    with Engine(spec) as engine:
-        for token in engine.generate([1, 300], GREEDY.model_copy(update={"max_tokens": 120})):
-            assert token.logprob <= 0
-            break
-        assert len(list(engine.generate([1, 300], GREEDY))) == 20
+def test_a_left_answer_does_not_hold_the_engine_up(engine: Engine) -> None:
+    for token in engine.generate([1, 300], GREEDY.model_copy(update={"max_tokens": 120})):
+        assert token.logprob <= 0
+        break
+    assert len(list(engine.generate([1, 300], GREEDY))) == 20
 
 
 @pytest.mark.parametrize("context", [16, 1000])
@@ -132,23 +136,21 @@ def test_the_window_is_what_was_asked_but_never_beyond_the_model(
             list(engine.generate([5] * (engine.context + 1), GREEDY))
 
 
-def test_ids_outside_the_vocabulary_have_no_text(spec: EngineSpec) -> None:
-    with Engine(spec) as engine:
-        for ids in ([1024], [-1], [5, 10**12]):
-            with pytest.raises(EngineError, match="outside the vocabulary of 1024"):
-                engine.detokenize(ids)
-        assert engine.detokenize([]) == ""
+def test_ids_outside_the_vocabulary_have_no_text(engine: Engine) -> None:
+    for ids in ([1024], [-1], [5, 10**12]):
+        with pytest.raises(EngineError, match="outside the vocabulary of 1024"):
+            engine.detokenize(ids)
+    assert engine.detokenize([]) == ""
 
 
-def test_scores_cover_the_vocabulary_and_sum_to_one(spec: EngineSpec) -> None:
+def test_scores_cover_the_vocabulary_and_sum_to_one(engine: Engine) -> None:
     import math
 
-    with Engine(spec) as engine:
-        rows = engine.score([1, 300, 301], top=2000)
-        assert len(rows) == 2
-        for row in rows:
-            assert len({token for token, _ in row}) == 1024
-            assert math.fsum(math.exp(logprob) for _, logprob in row) == pytest.approx(1, abs=1e-3)
+    rows = engine.score([1, 300, 301], top=2000)
+    assert len(rows) == 2
+    for row in rows:
+        assert len({token for token, _ in row}) == 1024
+        assert math.fsum(math.exp(logprob) for _, logprob in row) == pytest.approx(1, abs=1e-3)
 
 
 def test_greedy_answers_of_both_engines_agree_where_the_margin_is_clear(

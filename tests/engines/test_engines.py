@@ -19,15 +19,16 @@ from dilmac.tokenizer import Tokenizer
 LONG = Sampling(max_tokens=100, temperature=1.5, top_k=0, top_p=1.0)
 
 
-@pytest.fixture(params=["transformers", "llamacpp"])
+@pytest.fixture(scope="module", params=["transformers", "llamacpp"])
 def spec(request: pytest.FixtureRequest, tiny_chat: Path, tiny_gguf: Path) -> EngineSpec:
     if request.param == "transformers":
         return EngineSpec(kind="transformers", model=tiny_chat)
     return EngineSpec(kind="llamacpp", model=tiny_gguf / "model-f16.gguf", exact=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def engine(spec: EngineSpec) -> Iterator[Engine]:
+    """One for all tests that leave it alive: to start it takes ten seconds of a core."""
     with Engine(spec) as running:
         yield running
 
@@ -54,6 +55,25 @@ def test_an_engine_speaks_ids(engine: Engine) -> None:
     stopping = Sampling(max_tokens=5, temperature=0, stop_ids=tuple(greedy))
     stopped = engine.generate(prompt, stopping)
     assert list(stopped) == [] and stopped.finish_reason == "stop"
+
+
+def test_without_log_probabilities_the_tokens_are_the_same(engine: Engine) -> None:
+    for asked in (Sampling(max_tokens=20, temperature=0), LONG):
+        without = asked.model_copy(update={"logprobs": False})
+        made = [list(engine.generate([1, 300, 301], each)) for each in (asked, without)]
+        assert [token.id for token in made[0]] == [token.id for token in made[1]]
+        assert all(token.logprob <= 0 for token in made[1])
+
+
+def test_a_penalty_is_the_same_in_every_engine(engine: Engine, tiny_chat: Path) -> None:
+    asked = Sampling(max_tokens=12, temperature=0, repetition_penalty=1.5)
+    plain = asked.model_copy(update={"repetition_penalty": 1.0})
+    prompt = [1, 300, 301, 300]
+    found, before = ([t.id for t in engine.generate(prompt, each)] for each in (asked, plain))
+    assert found != before  # the tiny model repeats itself
+    backend = Transformers(EngineSpec(kind="transformers", model=tiny_chat))
+    expected = [t.id for t in backend.generate(prompt, asked, bool) if isinstance(t, Token)]
+    assert found == expected[: len(found)]
 
 
 def test_given_tokens_have_the_probabilities_of_score(engine: Engine) -> None:

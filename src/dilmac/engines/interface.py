@@ -67,6 +67,11 @@ class Sampling(Config):
     num_beams: int = Field(
         1, ge=1, le=16, description="answers that a beam search follows at once; 1 is none"
     )
+    logprobs: bool = Field(
+        True,
+        description="the model's log-probability of each token; without, an engine may give the "
+        "draw's own instead, which llama.cpp has at hand",
+    )
     stop_ids: tuple[int, ...] = Field(
         (), description="ids that end the answer and are not given out"
     )

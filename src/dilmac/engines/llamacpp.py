@@ -7,8 +7,10 @@ uses it, for what the object itself does not offer (tokenize, detokenize).
 from __future__ import annotations
 
 import json
+import math
 import queue
 import secrets
+import sys
 import threading
 import unicodedata
 import urllib.request
@@ -104,6 +106,9 @@ class LlamaCpp:
             "repeat_last_n": self.context,  # all of it
             "seed": sampling.seed,
             "n_probs": 1,
+            # The model's own are those of all rows, sorted: 0.7 ms a token of 32,000 rows, where
+            # dilmac-mini takes 2.3 for it in q4_k_m; the draw's are those of the top k.
+            "post_sampling_probs": not sampling.logprobs,
             "stream": True,
             "cache_prompt": True,
             "return_progress": True,  # a chunk for each batch of the prompt
@@ -149,9 +154,10 @@ class LlamaCpp:
                     reason = "stop"
                     is_over.set()
                     continue
+                logprob = _logprob_of(item)
                 for row in self._withheld(item):
-                    yield Token(id=row, logprob=item["logprob"])
-                yield Token(id=item["id"], logprob=item["logprob"])
+                    yield Token(id=row, logprob=logprob)
+                yield Token(id=item["id"], logprob=logprob)
             if choice["finish_reason"] == "stop":
                 reason = "stop"
         return reason
@@ -254,6 +260,13 @@ class LlamaCpp:
         with urllib.request.urlopen(request, timeout=HTTP_SECONDS) as response:  # noqa: S310
             answer: dict[str, Any] = json.load(response)
         return answer
+
+
+def _logprob_of(item: dict[str, Any]) -> float:
+    """Of a token of an answer: the model's, or the draw's (see `Sampling.logprobs`)."""
+    if "prob" in item:
+        return math.log(max(item["prob"], sys.float_info.min))
+    return float(item["logprob"])
 
 
 def _is_text(data: bytes) -> bool:

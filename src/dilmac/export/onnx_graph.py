@@ -6,6 +6,7 @@ import contextlib
 import copy
 import io
 import logging
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +54,16 @@ def build_graph(model: Path, folder: Path, storage: str) -> None:
 def _builder() -> Any:
     try:
         import onnx  # noqa: F401 (the builder's, and the engine's)
-        from onnxruntime_genai.models import builder
+        import onnxruntime_genai
+
+        # The builder imports its own files by bare names, such as `quantization`: a file of that
+        # name in the folder of whoever runs this must not come before them.
+        own = str(Path(onnxruntime_genai.__file__).parent / "models")
+        sys.path.insert(0, own)
+        try:
+            from onnxruntime_genai.models import builder
+        finally:
+            sys.path.remove(own)
     except ImportError as error:
         raise MissingDependencyError(
             f"needs {(error.name or 'onnxruntime_genai').replace('_', '-')}",

@@ -162,6 +162,7 @@ class ChatConfig(RunningConfig):
         return Sampling(
             max_tokens=self.max_tokens,
             seed=self.seed + turn,
+            logprobs=False,
             **{**defaults, **with_preset(self.preset, given)},
         )
 

@@ -184,5 +184,6 @@ class EngineService(Service):
             max_tokens=min(max_tokens or room, room),
             seed=seed,
             stop_ids=answer_stops(engine.control_tokens),
+            logprobs=False,
             **asked.choices,
         )
