@@ -1,4 +1,4 @@
-"""The proof at its full size for Qwen3: 20,000 real lines, 5,000 fuzz strings, 2,000 positions."""
+"""The proof at its full size: 20,000 real lines, 5,000 fuzz strings, 2,000 positions."""
 
 import json
 import random
@@ -9,7 +9,8 @@ import pytest
 from tiny_models import config_of, make_model
 
 from dilmac.core import read_measured_texts
-from dilmac.export import export_gguf
+from dilmac.export import GgufConfig, export_gguf
+from dilmac.models import DEFAULT_MODEL, model_folder
 from dilmac.tokenizer import ExtendConfig, extend_tokenizer, pretrained_path
 from dilmac.transplant import TransplantConfig, transplant
 
@@ -37,7 +38,11 @@ def text(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def prove(model: Path, text: Path, type: str) -> None:
-    parity = export_gguf(config_of(model, text=(str(text),), type=type, **FULL)).figures["parity"]
+    prove_by(config_of(model, text=(str(text),), type=type, **FULL))
+
+
+def prove_by(config: GgufConfig) -> None:
+    parity = export_gguf(config).figures["parity"]
     assert parity["ids"] == {
         "lines": NUM_LINES,
         "fuzz_strings": 5_000,
@@ -45,8 +50,13 @@ def prove(model: Path, text: Path, type: str) -> None:
         "lossy": 0,
     }
     assert parity["logprobs"]["positions"] == 2_000
-    assert parity["logprobs"]["largest_difference"] <= {"f32": 0.0001, "f16": 0.05}[type]
+    assert parity["logprobs"]["largest_difference"] <= {"f32": 0.0001, "f16": 0.05}[config.type]
     assert parity["logprobs"]["best_differs_beyond_margin"] == 0
+
+
+def test_the_model_that_ships(text: Path, tmp_path: Path) -> None:
+    config = config_of(model_folder(Path(DEFAULT_MODEL)), text=(str(text),), type="f16", **FULL)
+    prove_by(config.model_copy(update={"out": tmp_path / "out"}))
 
 
 def test_a_qwen3_on_a_sentencepiece_tokenizer(text: Path, tmp_path: Path) -> None:
