@@ -87,11 +87,13 @@ def test_an_engine_that_hangs_while_it_loads_is_given_up(
 ) -> None:
     monkeypatch.setattr(client, "START_SECONDS", 1.5)
     stopped: list[int] = []
+    before = psutil.Process().children()  # the engine of the other tests
 
     def stop() -> None:
         while not stopped:
             for child in psutil.Process().children():
-                if "dilmac.engines.worker" in child.cmdline():  # it runs its own program now
+                is_worker = "dilmac.engines.worker" in child.cmdline()  # its own program by now
+                if is_worker and child not in before:
                     child.send_signal(signal.SIGSTOP)
                     stopped.append(child.pid)
 
@@ -100,7 +102,8 @@ def test_an_engine_that_hangs_while_it_loads_is_given_up(
     with pytest.raises(EngineError, match="was not ready after"):
         Engine(spec)
     thread.join()
-    psutil.wait_procs(psutil.Process().children(), timeout=5)
+    new = [child for child in psutil.Process().children() if child not in before]
+    psutil.wait_procs(new, timeout=5)
     assert stopped and not any(child.pid in stopped for child in _running_children())
 
 
