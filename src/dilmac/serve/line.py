@@ -15,10 +15,7 @@ from dataclasses import dataclass
 
 from dilmac.core import DilmacError, EngineError, say
 from dilmac.engines import Answer, Completion, Engine, EngineSpec, Piece, Sampling
-
-
-class BusyError(DilmacError):
-    """The line is full."""
+from dilmac.serve.turns import Turns
 
 
 @dataclass(frozen=True)
@@ -41,13 +38,10 @@ class EngineLine:
             EngineError: it cannot be started.
         """
         self.spec = spec
-        self.max_waiting = max_waiting
-        self.num_waiting = 0
-        self.num_running = 0
+        self.turns = Turns(spec.slots, max_waiting)
         self.num_answered = 0
         self._engine = Engine(spec)
         self.context = self._engine.context
-        self._slots = asyncio.Semaphore(spec.slots)  # the first to wait is the first to be let in
         self._start: asyncio.Task[None] | None = None
 
     @property
@@ -89,7 +83,7 @@ class EngineLine:
             EngineError: the engine died while it answered; it is being started again.
             DilmacError: the engine refused what it was given.
         """
-        async with self._in_turn():
+        async with self.turns.turn():
             engine = await self.engine()
             try:
                 generation = _Generation(engine, prompt, sampling, stop)
@@ -104,22 +98,6 @@ class EngineLine:
                     raise DilmacError(error.found, where=error.where) from error
                 self.restart()
                 raise
-
-    @contextlib.asynccontextmanager
-    async def _in_turn(self) -> AsyncIterator[None]:
-        if self._slots.locked() and self.num_waiting >= self.max_waiting:
-            raise BusyError(f"{self.num_waiting} requests wait already", mend="come later")
-        self.num_waiting += 1
-        try:
-            await self._slots.acquire()
-        finally:
-            self.num_waiting -= 1
-        self.num_running += 1
-        try:
-            yield
-        finally:
-            self.num_running -= 1
-            self._slots.release()
 
     def close(self) -> None:
         """End the engine."""

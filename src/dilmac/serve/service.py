@@ -118,7 +118,7 @@ class EngineService(Service):
     async def health(self) -> Health:
         line = self.line
         line.restart()
-        return Health(line.is_alive, "starting", line.num_running, line.num_waiting)
+        return Health(line.is_alive, "starting", line.turns.num_running, line.turns.num_waiting)
 
     async def chat_ids(
         self, messages: Sequence[ChatMessage], *, enable_thinking: bool, open_answer: bool = True

@@ -6,7 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from dilmac.serve.line import BusyError
+from dilmac.core import DilmacError
+
+
+class BusyError(DilmacError):
+    """The line is full."""
 
 
 class Turns:
@@ -16,7 +20,7 @@ class Turns:
         self.max_waiting = max_waiting
         self.num_waiting = 0
         self.num_running = 0
-        self._free = asyncio.Semaphore(max_running)
+        self._free = asyncio.Semaphore(max_running)  # the first to wait is the first to be let in
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:

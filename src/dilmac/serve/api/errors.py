@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from dilmac.core import DilmacError, EngineError, InputError, say
 from dilmac.engines import UpstreamError
-from dilmac.serve.line import BusyError
+from dilmac.serve.turns import BusyError
 
 RETRY_SECONDS = 1
 ENGINE_DIED = "the engine died while it answered; it is being started again: repeat the request"
