@@ -107,6 +107,19 @@ def require_beams(kind: EngineKind, sampling: Sampling) -> None:
         )
 
 
+def require_ids(ids: list[int], context: int, num_rows: int) -> None:
+    """
+    Raises:
+        InputError: none, more than the context holds, or one outside the vocabulary.
+    """
+    if not ids or len(ids) > context:
+        raise InputError(
+            f"{len(ids)} tokens in a context of {context}", mend="shorten the conversation"
+        )
+    if not 0 <= min(ids) <= max(ids) < num_rows:
+        raise InputError(f"an id outside the vocabulary of {num_rows}")
+
+
 class Token(Config):
     """One generated token and the model's log-probability for it [nats]."""
 

@@ -17,7 +17,7 @@ import torch
 
 from dilmac.core import InputError, MissingDependencyError, num_cpus, read_json
 from dilmac.engines.choosing import Chooser, suppressed_rows
-from dilmac.engines.interface import READING, EngineSpec, Progress, Sampling, Token
+from dilmac.engines.interface import READING, EngineSpec, Progress, Sampling, Token, require_ids
 from dilmac.engines.onnx_file import require_sound_onnx
 from dilmac.tokenizer import Tokenizer
 
@@ -164,12 +164,7 @@ class Onnx:
             return torch.log_softmax(logits, -1)
 
     def _check(self, ids: list[int]) -> None:
-        if not ids or len(ids) > self.context:
-            raise InputError(
-                f"{len(ids)} tokens in a context of {self.context}", mend="shorten the conversation"
-            )
-        if not 0 <= min(ids) <= max(ids) < self.num_rows:
-            raise InputError(f"an id outside the vocabulary of {self.num_rows}")
+        require_ids(ids, self.context, self.num_rows)
 
 
 def _open_session(spec: EngineSpec) -> Any:

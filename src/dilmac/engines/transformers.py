@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from dilmac.core import InputError, num_cpus
+from dilmac.core import num_cpus
 from dilmac.engines.batch import Request
 from dilmac.engines.choosing import Chooser, suppressed_rows
-from dilmac.engines.interface import EngineSpec, Progress, Sampling, Token
+from dilmac.engines.interface import EngineSpec, Progress, Sampling, Token, require_ids
 from dilmac.engines.precision import load_in_precision
 from dilmac.engines.scheduler import Scheduler
 from dilmac.tokenizer import Tokenizer
@@ -104,9 +104,4 @@ class Transformers:
         ]
 
     def _check(self, ids: list[int]) -> None:
-        if not ids or len(ids) > self.context:
-            raise InputError(
-                f"{len(ids)} tokens in a context of {self.context}", mend="shorten the conversation"
-            )
-        if not 0 <= min(ids) <= max(ids) < self.num_rows:
-            raise InputError(f"an id outside the vocabulary of {self.num_rows}")
+        require_ids(ids, self.context, self.num_rows)
