@@ -103,6 +103,33 @@ def test_a_prompt_is_read_in_parts_and_cancelled_between_them(
     assert isinstance(found[2], Token) and found[3:] == ["cancelled"]
 
 
+def test_room_that_is_not_yet_written_is_not_read(backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = list(backend.generate(PROMPT, GREEDY, bool))
+    monkeypatch.setattr(np, "empty", lambda shape, kind: np.full(shape, np.nan, kind))
+    monkeypatch.setattr(backend, "prompt_batch", 16)
+    found = [item for item in backend.generate(PROMPT, GREEDY, bool) if item != READING]
+    for ours, expected in zip(found[:-1], whole[:-1], strict=True):
+        assert ours.id == expected.id
+        assert ours.logprob == pytest.approx(expected.logprob, abs=1e-4)
+    passage = backend._passage(4)
+    passage.read([1, 5, 6])
+    with pytest.raises(ValueError, match="5 tokens in room for 4"):
+        passage.read([7, 8])
+
+
+def test_a_graph_that_copies_its_cache_is_refused(folder: Path, tmp_path: Path) -> None:
+    from dilmac.engines.onnx import Onnx
+
+    other = Path(shutil.copytree(folder, tmp_path / "other"))
+    model = onnx.load_model(other / "model.onnx", load_external_data=False)
+    for node in model.graph.node:
+        node.output[:] = ["own" if name == "present.0.key" else name for name in node.output]
+    model.graph.node.append(onnx.helper.make_node("Identity", ["own"], ["present.0.key"]))
+    (other / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match=r"'past_key_values\.0\.key' is no cache"):
+        Onnx(EngineSpec(kind="onnx", model=other))
+
+
 @pytest.mark.parametrize("prompt", [[], [5] * 200, [1, 5000]])
 def test_what_cannot_be_answered_is_refused(backend, prompt: list[int]) -> None:
     with pytest.raises(InputError, match=r"tokens in a context|outside the vocabulary"):

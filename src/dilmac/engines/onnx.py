@@ -3,7 +3,8 @@
 Of several answers under way each has a step in turn; they are not batched.
 
 Inputs `input_ids` and `attention_mask` `[1, …]`, `past_key_values.N.key` and `.value`
-`[1, heads, past, width]`; outputs `logits` and `present.N.…`: what `dilmac export onnx` writes.
+`[1, heads, past, width]`; outputs `logits` and `present.N.…`, which `GroupQueryAttention` writes in
+place: what `dilmac export onnx` makes.
 """
 
 from __future__ import annotations
@@ -12,17 +13,18 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import torch
 
 from dilmac.core import InputError, MissingDependencyError, num_cpus, read_json
 from dilmac.engines.choosing import Chooser, suppressed_rows
 from dilmac.engines.interface import READING, EngineSpec, Progress, Sampling, Token, require_ids
-from dilmac.engines.onnx_file import require_sound_onnx
+from dilmac.engines.onnx_file import require_one_buffer, require_sound_onnx
 from dilmac.tokenizer import Tokenizer
 
 try:
     import onnxruntime
+
+    from dilmac.engines.onnx_cache import PAST, Passage, present_name
 except ImportError as error:
     raise MissingDependencyError(
         "an ONNX model needs onnx and onnxruntime", mend="pip install 'dilmac[onnx]'"
@@ -30,10 +32,7 @@ except ImportError as error:
 
 # Tokens of a prompt that are read at once: between two such parts a cancelled request ends.
 PROMPT_BATCH = 128
-PAST, PRESENT = "past_key_values.", "present."
 ERRORS_ONLY = 3  # of ONNX Runtime's severities
-
-Cache = dict[str, Any]  # name of a past input → its values, an OrtValue
 
 
 class Onnx:
@@ -42,9 +41,9 @@ class Onnx:
     def __init__(self, spec: EngineSpec):
         torch.set_num_threads(1)  # it only chooses
         self.session = _open_session(spec)
-        self.names = [one.name for one in self.session.get_outputs()]
         trained, self.num_rows, head_size = _shape(spec)
-        self.empty = self._empty_cache(spec, head_size)
+        self.past_names, num_heads = self._past_inputs(spec)
+        self.cache_shape = num_heads, head_size
         self.tokenizer = Tokenizer(spec.model)
         self.tokenizer.require_fit(self.num_rows)
         self.prompt_batch = PROMPT_BATCH
@@ -53,29 +52,29 @@ class Onnx:
         self.context = min(spec.context or trained, trained)
         self._turn = threading.Lock()
 
-    def _empty_cache(self, spec: EngineSpec, head_size: int) -> Cache:
-        """A cache of no tokens.
+    def _past_inputs(self, spec: EngineSpec) -> tuple[list[str], int]:
+        """Names of the inputs for keys and values, and how many heads have their own.
 
         Raises:
             InputError: the graph has other inputs or outputs.
         """
         shapes = {one.name: one.shape for one in self.session.get_inputs()}
-        pasts = {name: shape for name, shape in shapes.items() if name.startswith(PAST)}
-        expected_outputs = {"logits", *(PRESENT + name.removeprefix(PAST) for name in pasts)}
+        outputs = [one.name for one in self.session.get_outputs()]
+        names = [name for name in shapes if name.startswith(PAST)]
+        expected_outputs = {"logits", *(present_name(name) for name in names)}
         if (
-            set(shapes) != {"input_ids", "attention_mask", *pasts}
-            or set(self.names) != expected_outputs
-            or not pasts
+            set(shapes) != {"input_ids", "attention_mask", *names}
+            or set(outputs) != expected_outputs
+            or not names
         ):
             raise InputError(
                 "the graph has other inputs or outputs than a decoder with its cache "
-                f"({', '.join([*shapes, *self.names][:6])}, …)",
+                f"({', '.join([*shapes, *outputs][:6])}, …)",
                 where=spec.model,
                 mend="make the folder with `dilmac export onnx`",
             )
-        heads = next(iter(pasts.values()))[1]
-        nothing = np.zeros((1, heads, 0, head_size), np.float32)
-        return {name: onnxruntime.OrtValue.ortvalue_from_numpy(nothing) for name in pasts}
+        require_one_buffer(spec.model, {name: present_name(name) for name in names})
+        return names, int(shapes[names[0]][1])
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -95,23 +94,21 @@ class Onnx:
         self, prompt: list[int], sampling: Sampling, is_cancelled: Callable[[], bool]
     ) -> Iterator[Token | Progress]:
         chooser = Chooser(sampling, self.suppressed, prompt)
-        cache, num_read = self.empty, 0
+        num_new = min(sampling.max_tokens, self.context - len(prompt))
+        passage = self._passage(len(prompt) + num_new)
         size = self.prompt_batch
         *parts, ids = [prompt[at : at + size] for at in range(0, len(prompt), size)]
         for part in parts:
             if is_cancelled():
                 yield "cancelled"
                 return
-            _, cache = self._read(part, cache, num_read)
-            num_read += len(part)
+            self._read(passage, part)
             yield READING
-        for _ in range(min(sampling.max_tokens, self.context - len(prompt))):
+        for _ in range(num_new):
             if is_cancelled():
                 yield "cancelled"
                 return
-            logits, cache = self._read(ids, cache, num_read)
-            num_read += len(ids)
-            token = chooser(logits[-1])
+            token = chooser(self._read(passage, ids)[-1])
             if token.id in sampling.stop_ids:
                 yield "stop"
                 return
@@ -119,19 +116,12 @@ class Onnx:
             ids = [token.id]
         yield "length"
 
-    def _read(self, ids: list[int], cache: Cache, num_read: int) -> tuple[torch.Tensor, Cache]:
-        """Logits `[length, rows]` of what follows each of `ids`, and the cache with them in it."""
-        value = onnxruntime.OrtValue.ortvalue_from_numpy
-        feed = {
-            "input_ids": value(np.array([ids], np.int64)),
-            "attention_mask": value(np.ones((1, num_read + len(ids)), np.int64)),
-            **cache,
-        }
+    def _passage(self, longest: int) -> Passage:
+        return Passage(self.session, self.past_names, self.cache_shape, longest)
+
+    def _read(self, passage: Passage, ids: list[int]) -> torch.Tensor:
         with self._turn:  # of several answers each has a step in turn
-            values = self.session.run_with_ort_values(self.names, feed)
-        found = dict(zip(self.names, values, strict=True))
-        logits = torch.from_numpy(found["logits"].numpy()[0])
-        return logits, {name: found[PRESENT + name.removeprefix(PAST)] for name in cache}
+            return passage.read(ids)
 
     def tokenize(self, texts: list[str]) -> list[list[int]]:
         return [self.tokenizer.encode(text) for text in texts]
@@ -160,8 +150,7 @@ class Onnx:
         """Log-probabilities of what follows each of `ids`, `[length, rows]`."""
         self._check(ids)
         with torch.inference_mode():
-            logits, _ = self._read(ids, self.empty, 0)
-            return torch.log_softmax(logits, -1)
+            return torch.log_softmax(self._read(self._passage(len(ids)), ids), -1)
 
     def _check(self, ids: list[int]) -> None:
         require_ids(ids, self.context, self.num_rows)
