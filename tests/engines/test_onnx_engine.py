@@ -104,6 +104,8 @@ def test_a_prompt_is_read_in_parts_and_cancelled_between_them(
 
 
 def test_room_that_is_not_yet_written_is_not_read(backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dilmac.engines.onnx_cache import Passage
+
     whole = list(backend.generate(PROMPT, GREEDY, bool))
     monkeypatch.setattr(np, "empty", lambda shape, kind: np.full(shape, np.nan, kind))
     monkeypatch.setattr(backend, "prompt_batch", 16)
@@ -111,7 +113,7 @@ def test_room_that_is_not_yet_written_is_not_read(backend, monkeypatch: pytest.M
     for ours, expected in zip(found[:-1], whole[:-1], strict=True):
         assert ours.id == expected.id
         assert ours.logprob == pytest.approx(expected.logprob, abs=1e-4)
-    passage = backend._passage(4)
+    passage = Passage(backend.graph, 4)
     passage.read([1, 5, 6])
     with pytest.raises(ValueError, match="5 tokens in room for 4"):
         passage.read([7, 8])
@@ -172,6 +174,11 @@ def test_missing_files_and_other_graphs_are_refused(folder: Path, tmp_path: Path
     onnx.save(tiny_graph("weights.bin"), other / "model.onnx")
     (other / "weights.bin").write_bytes(bytes(16))
     refused("other inputs or outputs", other)
+    damaged = Path(shutil.copytree(folder, tmp_path / "rows"))
+    said = json.loads((damaged / "config.json").read_text(encoding="utf-8"))
+    said["vocab_size"] += 1
+    (damaged / "config.json").write_text(json.dumps(said), encoding="utf-8")
+    refused(r"the graph has 1024 rows, config\.json 1025", damaged)
 
 
 def tiny_graph(location: str, offset: int = 0, length: int = 16):

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -31,7 +32,7 @@ SHAPE = {
     "max_position_embeddings": 128,
 }
 GREEDY = Sampling(max_tokens=12, temperature=0)
-NOTHING = torch.tensor([], dtype=torch.long)
+NOTHING = np.array([], dtype=np.int64)
 
 
 @pytest.fixture(scope="module")

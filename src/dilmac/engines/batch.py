@@ -11,7 +11,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
-from dilmac.engines.choosing import Chooser
+from dilmac.engines.choosing import Array, Chooser
 from dilmac.engines.growing import GrowingLayer
 from dilmac.engines.interface import FinishReason, Progress, Sampling, Token
 
@@ -45,7 +45,7 @@ class Request:
             return True
         return self.is_left
 
-    def choose(self, logits: torch.Tensor) -> bool:
+    def choose(self, logits: Array) -> bool:
         """Give out the next token by its logits [rows]; whether another one is to follow."""
         token = self._chooser(logits)
         if token.id in self.sampling.stop_ids:

@@ -10,6 +10,7 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel, StoppingCriteriaList
 
 from dilmac.engines.batch import Request, read
+from dilmac.engines.choosing import Array
 from dilmac.engines.interface import READING, Token
 
 # The answer with the best sum of log-probabilities / tokens ** LENGTH_PENALTY is taken: at 1 it is
@@ -21,7 +22,7 @@ PART = 128  # tokens of an answer that are read at once for their log-probabilit
 def search(
     model: PreTrainedModel,
     request: Request,
-    suppressed: torch.Tensor,
+    suppressed: Array,
     goes_on: Callable[[], bool],
 ) -> None:
     """Answer a request of which all but the last part is read; its tokens come out at the end.
@@ -54,7 +55,7 @@ def _best(
     model: PreTrainedModel,
     request: Request,
     rest: torch.Tensor,
-    suppressed: torch.Tensor,
+    suppressed: Array,
     step: Callable[..., torch.Tensor],
 ) -> list[int]:
     """Tokens of the best answer [at most `request.room`], its stop among them."""

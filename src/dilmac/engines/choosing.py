@@ -1,85 +1,116 @@
-"""How one request's next token is chosen: its own seed, warpers and forbidden rows."""
+"""How one request's next token is chosen: its own seed, its own penalty, and forbidden rows.
+
+In numpy, on every device: transformers' warpers and torch's draw took 2.3 ms for a token of 32,000
+rows (top k 50, top p 0.9), longer than an ONNX model of dilmac-mini's size takes to compute it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
-from transformers import (
-    LogitsProcessorList,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
+import numpy as np
 
+from dilmac.core import DilmacError
 from dilmac.engines.interface import Sampling, Token
+
+Array = np.ndarray[Any, Any]
+# Shares of the most probable token from which rows are looked at; the first that gives enough
+# rows counts, so that seldom all are sorted.
+LEAST_SHARES = (1e-3, 1e-6, 0.0)
 
 
 class Chooser:
     """Chooses tokens for one request; what others ask for at the same time changes nothing."""
 
-    def __init__(self, sampling: Sampling, suppressed: torch.Tensor, prompt: Sequence[int] = ()):
-        """`suppressed` [rows that are never chosen], on the model's device."""
-        self._penalty = sampling.repetition_penalty
+    def __init__(self, sampling: Sampling, suppressed: Array, prompt: Sequence[int] = ()):
+        """`suppressed` [rows that are never chosen]."""
+        self._sampling = sampling
         self._seen = {*prompt}
         self._suppressed = suppressed
-        self._is_greedy = sampling.temperature == 0
-        self._top_k = sampling.top_k
-        self._warpers = _warpers(sampling)
-        self._generator = torch.Generator(device=suppressed.device).manual_seed(sampling.seed)
+        self._generator = np.random.default_rng(sampling.seed)
 
-    def __call__(self, logits: torch.Tensor) -> Token:
-        """The next token by its logits [rows] in float32, and what the model gave it."""
-        open_to_choice = self._penalized(logits).index_fill(0, self._suppressed, -torch.inf)[None]
-        if self._is_greedy:
-            row = int(open_to_choice.argmax())
-        else:
-            shares = torch.softmax(self._warped(open_to_choice), dim=-1)
-            row = int(torch.multinomial(shares, 1, generator=self._generator))
-        self._seen.add(row)
-        return Token(id=row, logprob=float(logits[row] - logits.logsumexp(-1)))
+    def __call__(self, logits: Array) -> Token:
+        """The next token by its logits [rows] in float32, and what the model gave it.
 
-    def _penalized(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logits [rows], lower where a token was there before (Keskar et al. 2019, CTRL)."""
-        if self._penalty == 1 or not self._seen:
-            return logits
-        rows = torch.tensor(sorted(self._seen), device=logits.device)
-        found = logits[rows]
-        lower = torch.where(found > 0, found / self._penalty, found * self._penalty)
-        return logits.index_copy(0, rows, lower)
-
-    def _warped(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logits [1, rows] as the warpers leave them.
-
-        They see only the top k, where there is one: top p sorts what it sees, and to sort 32,000
-        rows took longer than dilmac-mini took for a token.
+        Raises:
+            DilmacError: the logits are no numbers.
         """
-        if not 0 < self._top_k < logits.shape[-1]:
-            warped: torch.Tensor = self._warpers(None, logits)
-            return warped
-        least = logits.topk(self._top_k).values[:, -1]
-        candidates = (logits[0] >= least).nonzero()[:, 0]
-        kept = self._warpers(None, logits[:, candidates])
-        return torch.full_like(logits, -torch.inf).index_copy(1, candidates, kept)
+        open_to_choice = self._penalized(logits)
+        open_to_choice[self._suppressed] = -np.inf
+        best = int(open_to_choice.argmax())
+        if not np.isfinite(open_to_choice[best]):
+            raise DilmacError(
+                f"the model gives {open_to_choice[best]} for the next token, which is no number",
+                mend="its weights are damaged, or too large for their type: see `dilmac doctor`",
+            )
+        is_greedy = self._sampling.temperature == 0
+        row, share = (best, 1.0) if is_greedy else self._draw(open_to_choice, best)
+        self._seen.add(row)
+        asked = self._sampling.logprobs
+        return Token(id=row, logprob=_logprob(logits, row) if asked else float(np.log(share)))
+
+    def _penalized(self, logits: Array) -> Array:
+        """A copy, lower where a token was there before (Keskar et al. 2019, CTRL)."""
+        logits = logits.copy()
+        penalty = self._sampling.repetition_penalty
+        if penalty > 1 and self._seen:
+            rows = np.fromiter(self._seen, np.int64)
+            found = logits[rows]
+            logits[rows] = np.where(found > 0, found / penalty, found * penalty)
+        return logits
+
+    def _draw(self, logits: Array, best: int) -> tuple[int, float]:
+        """A row, and its share of those that top k and top p leave."""
+        shares = np.exp((logits - logits[best]) / np.float32(self._sampling.temperature))
+        rows = self._kept(shares)
+        mass = shares[rows].cumsum(dtype=np.float64)
+        drawn = self._generator.random() * mass[-1]
+        last = int(mass.searchsorted(mass[-1]))  # behind it are only rows without a share
+        place = min(int(mass.searchsorted(drawn, side="right")), last)
+        return int(rows[place]), float(shares[rows[place]] / mass[-1])
+
+    def _kept(self, shares: Array) -> Array:
+        """Rows that top k, and then top p, leave: as transformers' warpers, but for rows that are
+        equal at the edge of top k."""
+        top_k, top_p = self._sampling.top_k, self._sampling.top_p
+        if not 0 < top_k < len(shares) and top_p == 1:
+            return np.arange(len(shares))
+        rows = self._head(shares)
+        if top_p == 1:
+            return rows
+        mass = shares[rows].cumsum(dtype=np.float64)
+        whole = mass[-1] if top_k else shares.sum(dtype=np.float64)
+        return rows[: int(mass.searchsorted(top_p * whole)) + 1]
+
+    def _head(self, shares: Array) -> Array:
+        """The top k rows, or at least as many as top p asks for; most probable first."""
+        top_k, top_p = self._sampling.top_k, self._sampling.top_p
+        whole = shares.sum(dtype=np.float64)
+        for least in LEAST_SHARES:
+            rows = (shares >= least).nonzero()[0]
+            if len(rows) >= top_k if top_k else shares[rows].sum() >= top_p * whole:
+                break
+        return rows[largest(shares[rows], top_k or len(rows))]
 
 
-def _warpers(sampling: Sampling) -> LogitsProcessorList:
-    warpers = LogitsProcessorList()
-    if sampling.temperature > 0:
-        warpers.append(TemperatureLogitsWarper(float(sampling.temperature)))
-    if sampling.top_k:
-        warpers.append(TopKLogitsWarper(sampling.top_k))
-    if sampling.top_p < 1:
-        warpers.append(TopPLogitsWarper(sampling.top_p))
-    return warpers
+def largest(values: Array, number: int) -> Array:
+    """Places of the largest values, largest first; of equal ones any may be left out."""
+    places = np.arange(len(values))
+    if number < len(values):
+        places = np.argpartition(values, -number)[-number:]
+    return places[np.argsort(-values[places], kind="stable")]
 
 
-def suppressed_rows(
-    told: Iterable[int], num_rows: int, num_tokens: int, device: Any = "cpu"
-) -> torch.Tensor:
+def _logprob(logits: Array, row: int) -> float:
+    """What the model gives a row [nats]."""
+    most = logits.max()
+    return float(logits[row] - most - np.log(np.exp(logits - most).sum(dtype=np.float64)))
+
+
+def suppressed_rows(told: Iterable[int], num_rows: int, num_tokens: int) -> Array:
     """Rows that are never sampled: those that a transplant silenced (`told`), and those that are no
     tokens of the tokenizer's `num_tokens`."""
     silent = {*told}
     rows = [row for row in range(num_rows) if row in silent or row >= num_tokens]
-    return torch.tensor(rows, dtype=torch.long, device=device)
+    return np.array(rows, dtype=np.int64)

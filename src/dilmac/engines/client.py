@@ -52,7 +52,7 @@ class Engine:
         """
         self.spec = spec
         self.silence_seconds = silence_seconds
-        self._requests: dict[int, queue.Queue[Message]] = {}
+        self._requests: dict[int, queue.SimpleQueue[Message]] = {}
         self._lock = threading.Lock()
         self._next_id = 0
         self._is_closed = False
@@ -214,7 +214,7 @@ class Engine:
         with self._lock:
             self._next_id += 1
             request = self._next_id
-            self._requests[request] = queue.Queue()
+            self._requests[request] = queue.SimpleQueue()
             if self._is_closed:  # after everybody was told: nobody will answer
                 self._requests[request].put(_CLOSED)
         self._write({"op": op, "id": request, **values})
@@ -236,7 +236,7 @@ class Engine:
 
     def _next(self, request: int) -> Message:
         waiting = self._requests[request]
-        if not self.is_alive and waiting.empty():
+        if waiting.empty() and not self.is_alive:
             raise self._dead("died")
         try:
             message = waiting.get(timeout=self.silence_seconds)

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 
 from dilmac.core import InputError, MissingDependencyError, num_cpus, read_json
-from dilmac.engines.choosing import Chooser, suppressed_rows
+from dilmac.engines.choosing import Array, Chooser, largest, suppressed_rows
 from dilmac.engines.interface import READING, EngineSpec, Progress, Sampling, Token, require_ids
 from dilmac.engines.onnx_file import require_one_buffer, require_sound_onnx
 from dilmac.tokenizer import Tokenizer
@@ -24,7 +25,7 @@ from dilmac.tokenizer import Tokenizer
 try:
     import onnxruntime
 
-    from dilmac.engines.onnx_cache import PAST, Passage, present_name
+    from dilmac.engines.onnx_cache import PAST, Graph, Passage, present_name
 except ImportError as error:
     raise MissingDependencyError(
         "an ONNX model needs onnx and onnxruntime", mend="pip install 'dilmac[onnx]'"
@@ -39,11 +40,9 @@ class Onnx:
     """A folder with `model.onnx`, run by ONNX Runtime."""
 
     def __init__(self, spec: EngineSpec):
-        torch.set_num_threads(1)  # it only chooses
-        self.session = _open_session(spec)
+        path = require_sound_onnx(spec.model)
         trained, self.num_rows, head_size = _shape(spec)
-        self.past_names, num_heads = self._past_inputs(spec)
-        self.cache_shape = num_heads, head_size
+        self.graph = _graph(_open_session(spec, path), path, head_size, self.num_rows)
         self.tokenizer = Tokenizer(spec.model)
         self.tokenizer.require_fit(self.num_rows)
         self.prompt_batch = PROMPT_BATCH
@@ -51,30 +50,6 @@ class Onnx:
         self.suppressed = suppressed_rows(told, self.num_rows, len(self.tokenizer))
         self.context = min(spec.context or trained, trained)
         self._turn = threading.Lock()
-
-    def _past_inputs(self, spec: EngineSpec) -> tuple[list[str], int]:
-        """Names of the inputs for keys and values, and how many heads have their own.
-
-        Raises:
-            InputError: the graph has other inputs or outputs.
-        """
-        shapes = {one.name: one.shape for one in self.session.get_inputs()}
-        outputs = [one.name for one in self.session.get_outputs()]
-        names = [name for name in shapes if name.startswith(PAST)]
-        expected_outputs = {"logits", *(present_name(name) for name in names)}
-        if (
-            set(shapes) != {"input_ids", "attention_mask", *names}
-            or set(outputs) != expected_outputs
-            or not names
-        ):
-            raise InputError(
-                "the graph has other inputs or outputs than a decoder with its cache "
-                f"({', '.join([*shapes, *outputs][:6])}, …)",
-                where=spec.model,
-                mend="make the folder with `dilmac export onnx`",
-            )
-        require_one_buffer(spec.model, {name: present_name(name) for name in names})
-        return names, int(shapes[names[0]][1])
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -87,15 +62,9 @@ class Onnx:
         self, prompt: list[int], sampling: Sampling, is_cancelled: Callable[[], bool]
     ) -> Iterator[Token | Progress]:
         self._check(prompt)
-        with torch.inference_mode():
-            yield from self._generate(prompt, sampling, is_cancelled)
-
-    def _generate(
-        self, prompt: list[int], sampling: Sampling, is_cancelled: Callable[[], bool]
-    ) -> Iterator[Token | Progress]:
         chooser = Chooser(sampling, self.suppressed, prompt)
         num_new = min(sampling.max_tokens, self.context - len(prompt))
-        passage = self._passage(len(prompt) + num_new)
+        passage = Passage(self.graph, len(prompt) + num_new)
         size = self.prompt_batch
         *parts, ids = [prompt[at : at + size] for at in range(0, len(prompt), size)]
         for part in parts:
@@ -116,10 +85,7 @@ class Onnx:
             ids = [token.id]
         yield "length"
 
-    def _passage(self, longest: int) -> Passage:
-        return Passage(self.session, self.past_names, self.cache_shape, longest)
-
-    def _read(self, passage: Passage, ids: list[int]) -> torch.Tensor:
+    def _read(self, passage: Passage, ids: list[int]) -> Array:
         with self._turn:  # of several answers each has a step in turn
             return passage.read(ids)
 
@@ -130,34 +96,67 @@ class Onnx:
         return self.tokenizer.decode(ids)
 
     def score(self, ids: list[int], top: int) -> list[list[tuple[int, float]]]:
-        shares = self._shares(ids)[:-1]
-        best = shares.topk(min(top, self.num_rows))
-        rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        return [list(zip(tokens, values, strict=True)) for tokens, values in rows]
+        answers = []
+        for shares in self._shares(ids)[:-1]:
+            best = largest(shares, top)
+            answers.append(list(zip(best.tolist(), shares[best].tolist(), strict=True)))
+        return answers
 
     def logprobs(self, rows: list[tuple[list[int], int]]) -> list[list[tuple[float, bool]]]:
         # Row by row: the graph gives logits of every position, a vocabulary each.
         answers = []
         for ids, start in rows:
             shares = self._shares(ids)[start - 1 : -1]
-            targets = torch.tensor(ids[start:])
-            values = shares.gather(-1, targets[:, None])[:, 0].tolist()
+            targets = np.array(ids[start:])
+            values = np.take_along_axis(shares, targets[:, None], -1)[:, 0].tolist()
             is_best = (shares.argmax(-1) == targets).tolist()
             answers.append(list(zip(values, is_best, strict=True)))
         return answers
 
-    def _shares(self, ids: list[int]) -> torch.Tensor:
+    def _shares(self, ids: list[int]) -> Array:
         """Log-probabilities of what follows each of `ids`, `[length, rows]`."""
         self._check(ids)
-        with torch.inference_mode():
-            return torch.log_softmax(self._read(self._passage(len(ids)), ids), -1)
+        logits = self._read(Passage(self.graph, len(ids)), ids)
+        logits = logits - logits.max(-1, keepdims=True)
+        sums: Array = np.exp(logits).sum(-1, keepdims=True, dtype=np.float64)
+        shares: Array = logits - np.log(sums).astype(np.float32)
+        return shares
 
     def _check(self, ids: list[int]) -> None:
         require_ids(ids, self.context, self.num_rows)
 
 
-def _open_session(spec: EngineSpec) -> Any:
-    path = require_sound_onnx(spec.model)
+def _graph(session: Any, path: Path, head_size: int, num_rows: int) -> Graph:
+    """The graph of a folder, ready to run.
+
+    Raises:
+        InputError: it has other inputs or outputs than those of a decoder with its cache.
+    """
+    inputs, outputs = (
+        {one.name: one.shape for one in ends}
+        for ends in (session.get_inputs(), session.get_outputs())
+    )
+    cache = {name: present_name(name) for name in inputs if name.startswith(PAST)}
+    expected = {"input_ids", "attention_mask", *cache}, {"logits", *cache.values()}
+    if not cache or (set(inputs), set(outputs)) != expected:
+        raise InputError(
+            "the graph has other inputs or outputs than a decoder with its cache "
+            f"({', '.join([*inputs, *outputs][:6])}, …)",
+            where=path,
+            mend="make the folder with `dilmac export onnx`",
+        )
+    if outputs["logits"][-1] != num_rows:
+        raise InputError(
+            f"the graph has {outputs['logits'][-1]} rows, config.json {num_rows}",
+            where=path,
+            mend="copy the folder again, whole",
+        )
+    require_one_buffer(path, cache)
+    num_heads = int(inputs[next(iter(cache))][1])
+    return Graph(session, list(cache), num_heads, head_size, num_rows)
+
+
+def _open_session(spec: EngineSpec, path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = spec.threads or num_cpus()
     options.log_severity_level = ERRORS_ONLY

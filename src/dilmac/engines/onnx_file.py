@@ -49,14 +49,14 @@ def require_sound_onnx(folder: Path) -> Path:
     return path
 
 
-def require_one_buffer(folder: Path, cache: dict[str, str]) -> None:
+def require_one_buffer(path: Path, cache: dict[str, str]) -> None:
     """Each input of a cache and its output (`cache`) belong to one `GroupQueryAttention`, the node
     that writes keys and values in place.
 
     Raises:
         InputError: another node has one of them.
     """
-    graph = onnx.load_model(folder / MODEL_NAME, load_external_data=False).graph
+    graph = onnx.load_model(path, load_external_data=False).graph
     attention = [node for node in graph.node if node.op_type == "GroupQueryAttention"]
     # Its inputs 3 and 4 are past keys and values, its outputs 1 and 2 what they become.
     found = {
@@ -65,7 +65,7 @@ def require_one_buffer(folder: Path, cache: dict[str, str]) -> None:
     if missing := set(cache.items()) - found:
         raise InputError(
             f"{min(missing)[0]!r} is no cache of a GroupQueryAttention, which writes in place",
-            where=folder,
+            where=path,
             mend="make the folder with `dilmac export onnx`",
         )
 

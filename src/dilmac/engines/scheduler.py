@@ -25,6 +25,7 @@ from transformers import PreTrainedModel
 
 from dilmac.engines.batch import Batch, Request, can_share, new_cache, read
 from dilmac.engines.beams import search
+from dilmac.engines.choosing import Array
 from dilmac.engines.interface import READING, Progress, Token
 
 T = TypeVar("T")
@@ -34,7 +35,7 @@ SIGN_SECONDS = 10.0  # who waits hears this often that all is well; silence mean
 class Scheduler:
     """Answers `slots` requests at once; others wait, in order."""
 
-    def __init__(self, model: PreTrainedModel, slots: int, suppressed: torch.Tensor):
+    def __init__(self, model: PreTrainedModel, slots: int, suppressed: Array):
         self._model, self._slots, self._suppressed = model, slots, suppressed
         self._shares = can_share(model)
         self._inbox: queue.SimpleQueue[Request | Callable[[], None]] = queue.SimpleQueue()
@@ -114,7 +115,7 @@ class Scheduler:
 
     def _decode(self, batch: Batch) -> None:
         try:
-            logits = batch.step()
+            logits = batch.step().cpu().numpy()
             batch.keep([n for n, each in enumerate(batch.requests) if each.choose(logits[n])])
         except Exception as error:  # out of memory, perhaps
             for request in batch.requests:
@@ -153,7 +154,7 @@ class Scheduler:
             request.items.put(READING)
             return
         self._reading.popleft()
-        if request.choose(logits[0, -1]):
+        if request.choose(logits[0, -1].cpu().numpy()):
             self._join(request)
 
     def _join(self, request: Request) -> None:

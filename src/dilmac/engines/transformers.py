@@ -34,9 +34,7 @@ class Transformers:
         self.num_rows = int(self.model.get_input_embeddings().num_embeddings)
         self.tokenizer.require_fit(self.num_rows)
         told = self.model.generation_config.suppress_tokens or []
-        self._suppressed = suppressed_rows(
-            told, self.num_rows, len(self.tokenizer), self.model.device
-        )
+        self._suppressed = suppressed_rows(told, self.num_rows, len(self.tokenizer))
         self.model.generation_config = GenerationConfig()  # what a request says, and nothing else
         trained = int(self.model.config.max_position_embeddings)
         self.context = min(spec.context or trained, trained)
