@@ -11,7 +11,8 @@ Of every engine: start-up, time to the first token of a prompt of 128, tokens a 
 1, 4 and 16 answers of `--tokens` at once (prompts of 16, greedy), and the kernel's high-water mark
 of its process' memory. Beside it the runtime's own loop, alone, on the same prompt, as many tokens:
 `model.generate`, xllamacpp's server object, onnxruntime-genai's generator. Ours and theirs take
-turns, and the quickest of the runs counts on both sides.
+turns, answer by answer, and the medians of both are compared: this machine's speed differs by a
+third from one second to the next. The first token's is the quickest of three.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import statistics
 import subprocess
 import sys
 import time
@@ -167,20 +169,25 @@ def rate_together(engine: Engine, prompts: list[list[int]], tokens: int) -> floa
 def alone(
     engine: Engine, variant: Variant, path: Path, prompt: list[int], chosen: argparse.Namespace
 ) -> tuple[float, float]:
-    """The quickest answer of ours and of the runtime's own loop [s]; they take turns."""
-    seconds(engine, prompt, 2)
-    ours, theirs = [], []
+    """Medians of our answers and of the runtime's own loop [s], which take turns."""
     arguments = [variant.kind, str(path), variant.precision, str(chosen.threads)]
-    command = [sys.executable, str(RAW), *arguments, str(chosen.tokens), str(RUNS)]
-    for _ in range(chosen.turns):
-        ours += [seconds(engine, prompt, chosen.tokens)[0] for _ in range(RUNS)]
-        done = subprocess.run(
-            command, input=json.dumps(prompt), capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise SystemExit(f"{variant.name}, its own loop: {done.stderr[-2000:]}")
-        theirs += json.loads(done.stdout.splitlines()[-1])
-    return min(ours), min(theirs)
+    command = [sys.executable, str(RAW), *arguments, str(chosen.tokens)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    ours, theirs = [], []
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, **pipes) as process:
+        if process.stdin is None or process.stdout is None:
+            raise AssertionError("no pipes")
+        for turn in range(chosen.turns + 1):
+            print(json.dumps(prompt), file=process.stdin, flush=True)
+            answer = process.stdout.readline()
+            if not answer:
+                raise SystemExit(f"{variant.name}: its own loop died")
+            mine = seconds(engine, prompt, chosen.tokens)[0]
+            if turn:  # the first does what is done once
+                ours.append(mine)
+                theirs.append(float(answer))
+        process.stdin.close()
+    return statistics.median(ours), statistics.median(theirs)
 
 
 def peak_mb(pid: int) -> float:
@@ -205,7 +212,7 @@ def main() -> None:
     parser.add_argument("--quantize-python", type=Path, help="with llama-cpp-python, for q4_k_m")
     parser.add_argument("--only", nargs="+", help="runtimes by their names in the table")
     parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--turns", type=int, default=15, help="answers of each side")
     parser.add_argument("--threads", type=int, default=num_cpus())
     chosen = parser.parse_args()
     print(heading("python benchmarks/engines.py " + " ".join(sys.argv[1:])))

@@ -1,9 +1,9 @@
 """The runtimes' own loops, for `engines.py`: a process that loads a model and generates greedily.
 
-    python raw_loops.py KIND MODEL PRECISION THREADS TOKENS RUNS
+    python raw_loops.py KIND MODEL PRECISION THREADS TOKENS
 
-Reads the prompt's ids from standard input, and prints one line of JSON: seconds of each run, prompt
-and all. Nothing of dilmaç is in the loop; it only opens the model in its precision.
+Reads a prompt's ids from each line of standard input, and answers with a line: the seconds that it
+took, prompt and all. Nothing of dilmaç is in the loop; it only opens the model in its precision.
 """
 
 from __future__ import annotations
@@ -99,18 +99,14 @@ LOOPS = {"transformers": transformers_loop, "llamacpp": llamacpp_loop, "onnx": o
 
 
 def main() -> None:
-    kind, model, precision, threads, tokens, runs = sys.argv[1:]
-    prompt = json.loads(sys.stdin.read())
+    kind, model, precision, threads, tokens = sys.argv[1:]
     run = LOOPS[kind](model, precision, int(threads))
-    run(prompt, 2)  # what is done once
-    seconds = []
-    for _ in range(int(runs)):
+    for line in sys.stdin:
         started = time.perf_counter()
-        made = run(prompt, int(tokens))
+        made = run(json.loads(line), int(tokens))
         if made != int(tokens):
             raise SystemExit(f"{made} tokens instead of {tokens}")
-        seconds.append(time.perf_counter() - started)
-    print(json.dumps(seconds))
+        print(time.perf_counter() - started, flush=True)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,14 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from dilmac.core import DilmacError, InputError
+from dilmac.core import ConfigError, DilmacError, InputError
 from dilmac.engines import Engine, EngineSpec
 from dilmac.export import AdapterConfig, export_adapter, verify_export
 from dilmac.export.adapter import SETTINGS, WEIGHTS, read_lora
 from dilmac.export.config import VerifyConfig
 from dilmac.export.gguf import write_gguf
 from dilmac.models import load_model, require_model_folder
+from dilmac.serve import ChatConfig, chat
 from export.tiny_models import FEW, change_json, make_model
 
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -61,6 +62,24 @@ def test_base_and_adapter_in_llamacpp_are_what_peft_computes(base: Path) -> None
     assert verify_export(again)["same_figures"]
     with pytest.raises(InputError, match="--adapter: is missing"):
         verify_export(VerifyConfig(folder=artifact.path, model=base))
+
+
+def test_one_talks_to_base_and_adapter(llama: Path, tmp_path: Path) -> None:
+    adapter = make_adapter(llama, tmp_path / "adapter")
+    exported = export_adapter(config_of(llama, adapter)).path
+    write_gguf(llama, require_model_folder(llama), tmp_path / "base.gguf", "f32")
+    said = {}
+    for given in (None, exported, exported / "adapter-f32.gguf"):
+        config = ChatConfig(
+            model=tmp_path / "base.gguf", adapter=given, say="Merhaba!", temperature=0
+        )
+        said[given] = chat(config)["answer"]
+    plain, *adapted = said.values()
+    assert plain != adapted[0] == adapted[1]
+    with pytest.raises(ConfigError, match="--adapter: transformers takes no adapter"):
+        ChatConfig(model=llama, adapter=exported).engine_spec()
+    with pytest.raises(InputError, match="no GGUF in it"):
+        ChatConfig(model=tmp_path / "base.gguf", adapter=adapter).engine_spec()
 
 
 @pytest.mark.parametrize("settings", [{"use_rslora": True}, {"rank_pattern": {"q_proj": 2}}])

@@ -46,6 +46,12 @@ class EngineSpec(Config):
                 where="--precision",
                 mend="take --engine transformers with a model folder, or a file of another type",
             )
+        if self.adapter and self.kind != "llamacpp":
+            raise ConfigError(
+                f"{self.kind} takes no adapter",
+                where="--adapter",
+                mend="give the model as a GGUF, or merge both with `dilmac adapters merge`",
+            )
         return self
 
 

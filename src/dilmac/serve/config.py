@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dilmac.core import Config, EngineError, say
+from dilmac.core import Config, EngineError, InputError, say
 from dilmac.engines import (
     CHAT_REPETITION_PENALTY,
     EngineSpec,
@@ -34,6 +34,11 @@ class RunningConfig(Config):
         "auto",
         description="what runs it; auto takes llama.cpp for a GGUF and for what ships, ONNX "
         "Runtime for what `dilmac export onnx` made",
+    )
+    adapter: Path | None = Field(
+        None,
+        description="LoRA adapter that llama.cpp lays over the model: a GGUF, or the folder that "
+        "`dilmac export adapter` made",
     )
     context: int | None = Field(None, ge=8, description="window [tokens]; the model's by default")
     precision: Precision = Field(
@@ -88,8 +93,9 @@ class RunningConfig(Config):
         it, and why is said; and where what is asked for is transformers' own.
 
         Raises:
-            ConfigError: a precision for an engine that takes the file's own.
-            InputError: there is no such model.
+            ConfigError: a precision for an engine that takes the file's own, or an adapter for one
+                that takes none.
+            InputError: there is no such model, or no GGUF in the adapter's folder.
             EngineError: llama.cpp is asked for, and cannot run a model that ships.
         """
         folder = model_folder(self.model)
@@ -98,8 +104,22 @@ class RunningConfig(Config):
             spec = self._shipped_spec(folder, spec)
         kind = spec.kind if self.engine == "auto" else self.engine
         return EngineSpec(
-            kind=kind, model=spec.model, context=self.context, precision=self.precision
+            kind=kind,
+            model=spec.model,
+            adapter=self._adapter_file(),
+            context=self.context,
+            precision=self.precision,
         )
+
+    def _adapter_file(self) -> Path | None:
+        if self.adapter is None or not self.adapter.is_dir():
+            return self.adapter
+        found = sorted(self.adapter.glob("*.gguf"))
+        if not found:
+            raise InputError(
+                "no GGUF in it", where=self.adapter, mend="make one with `dilmac export adapter`"
+            )
+        return found[0]
 
     def _wants_transformers(self) -> bool:
         """Whether a model that ships needs no GGUF: another engine cannot do what is asked for."""
