@@ -9,14 +9,28 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from dilmac.core import Artifact, Figures
-from dilmac.export import AdapterConfig, GgufConfig, OllamaConfig, OnnxConfig, VerifyConfig
+from dilmac.export import (
+    AdapterConfig,
+    CompressedConfig,
+    GgufConfig,
+    OllamaConfig,
+    OnnxConfig,
+    VerifyConfig,
+)
 
 Flat = Parameter(name="*")
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Force = Annotated[bool, Parameter(name="--force", negative="")]
 Show = Callable[[Artifact | Figures, bool], None]
 
-EXPORT_CONFIGS = (AdapterConfig, GgufConfig, OllamaConfig, OnnxConfig, VerifyConfig)
+EXPORT_CONFIGS = (
+    AdapterConfig,
+    CompressedConfig,
+    GgufConfig,
+    OllamaConfig,
+    OnnxConfig,
+    VerifyConfig,
+)
 
 
 class VerifyFlags(VerifyConfig):
@@ -72,6 +86,18 @@ def _add_models(export: App, show: Show) -> None:
 
         show(export_onnx(config, force=force), as_json)
 
+    @export.command
+    def compressed(
+        *, config: Annotated[CompressedConfig, Flat], force: Force = False, as_json: Json = False
+    ) -> None:
+        """Compressed safetensors for vLLM, SGLang and transformers, with their proof.
+
+        Example: `dilmac export compressed --model chat --type w4a16 --out chat-w4a16`
+        """
+        from dilmac.export import export_compressed
+
+        show(export_compressed(config, force=force), as_json)
+
 
 def _add_adapter_and_proof(export: App, show: Show) -> None:
     """The verb that writes an adapter, and the one that repeats a proof."""
@@ -97,7 +123,7 @@ def _add_adapter_and_proof(export: App, show: Show) -> None:
         Parameters
         ----------
         folder
-            what `dilmac export gguf`, `ollama`, `onnx` or `adapter` made
+            what `dilmac export gguf`, `ollama`, `onnx`, `compressed` or `adapter` made
         """
         from dilmac.export import verify_export
 

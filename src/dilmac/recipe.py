@@ -62,6 +62,7 @@ VERBS = {
     "export ollama": ("dilmac.export", "OllamaConfig", "export_ollama"),
     "export adapter": ("dilmac.export", "AdapterConfig", "export_adapter"),
     "export onnx": ("dilmac.export", "OnnxConfig", "export_onnx"),
+    "export compressed": ("dilmac.export", "CompressedConfig", "export_compressed"),
 }
 WRITTEN = ("html", "items")  # settings that name files which a stage writes
 SAMPLES: dict[str, Callable[[], list[Path]]] = {

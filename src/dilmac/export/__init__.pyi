@@ -1,5 +1,7 @@
 from .adapter import export_adapter as export_adapter
+from .compressed import export_compressed as export_compressed
 from .config import AdapterConfig as AdapterConfig
+from .config import CompressedConfig as CompressedConfig
 from .config import GgufConfig as GgufConfig
 from .config import OllamaConfig as OllamaConfig
 from .config import OnnxConfig as OnnxConfig

@@ -1,4 +1,4 @@
-"""Settings of `dilmac export gguf`, `ollama`, `onnx` and `verify`."""
+"""Settings of `dilmac export gguf`, `ollama`, `onnx`, `compressed`, `adapter` and `verify`."""
 
 from __future__ import annotations
 
@@ -64,6 +64,17 @@ class OnnxConfig(ProofConfig):
     )
 
 
+class CompressedConfig(ProofConfig):
+    """Write a model as compressed safetensors for vLLM, SGLang and transformers."""
+
+    model: Path = Field(description="model folder (Llama, Mistral, Qwen2 or Qwen3)")
+    type: Literal["w4a16", "w8a8"] = Field(
+        "w4a16",
+        description="how matrices are stored: 4 bits, of which 128 share a scale, or 8 bits, which "
+        "are multiplied in int8",
+    )
+
+
 class AdapterConfig(ProofConfig):
     """Write a LoRA adapter as a GGUF for llama.cpp."""
 
@@ -102,7 +113,7 @@ class VerifyConfig(Config):
     """Repeat the proof of an export."""
 
     folder: Path = Field(
-        description="what `dilmac export gguf`, `ollama`, `onnx` or `adapter` made"
+        description="what `dilmac export gguf`, `ollama`, `onnx`, `compressed` or `adapter` made"
     )
     model: Path = Field(description="model folder that it was made from")
     adapter: Path | None = Field(

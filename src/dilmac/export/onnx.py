@@ -7,7 +7,6 @@ cache is one node (GroupQueryAttention), and products with int8 or int4 weights 
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,17 @@ from dilmac.core import Artifact, Figures, InputError, Steps, building, say, wri
 from dilmac.engines import EngineSpec
 from dilmac.export.card import loss_warning, write_card
 from dilmac.export.config import OnnxConfig
+from dilmac.export.folders import DENSE, copy_rest, num_weights
 from dilmac.export.onnx_graph import build_graph
 from dilmac.export.parity import prove_engine
-from dilmac.models import read_config, require_model_folder, rope_parameters, with_model_folder
-from dilmac.tokenizer import TOKENIZER_FILES, Tokenizer, copy_tokenizer
-
-# What the builder has and the tests compared; it knows others.
-ARCHITECTURES = (
-    "LlamaForCausalLM",
-    "MistralForCausalLM",
-    "Qwen2ForCausalLM",
-    "Qwen3ForCausalLM",
+from dilmac.models import (
+    require_model_folder,
+    require_plain_weights,
+    rope_parameters,
+    with_model_folder,
 )
+from dilmac.tokenizer import Tokenizer
+
 # Those whose table of positions is the same for every length of text.
 ROPE_TYPES = ("default", "linear", "yarn", "llama3")
 # Sliding windows would need a cache of another kind. Key → what its absence means.
@@ -56,7 +54,7 @@ def export_onnx(config: OnnxConfig, *, force: bool = False) -> Artifact:
         with Steps(f"ONNX graph, {config.type}", total=1, unit="graphs") as steps:
             build_graph(config.model, build.path, config.type)
             steps.advance(1)
-        _copy_rest(config.model, build.path)
+        copy_rest(config.model, build.path, COPIED)
         return build.finish(_proved(config, build.path))
 
 
@@ -66,13 +64,14 @@ def require_buildable(folder: Path, settings: dict[str, Any]) -> None:
     Raises:
         InputError: another architecture, a sliding window, or other rotary positions.
     """
+    require_plain_weights(settings, folder)
     where = folder / "config.json"
     name = (settings.get("architectures") or ["(none)"])[0]
-    if name not in ARCHITECTURES:
+    if name not in DENSE:
         raise InputError(
             f"architecture {name} cannot be written as ONNX",
             where=where,
-            mend=f"known: {', '.join(ARCHITECTURES)}",
+            mend=f"known: {', '.join(DENSE)}",
         )
     if name in WINDOWS:
         key, absent = WINDOWS[name]
@@ -89,16 +88,6 @@ def require_buildable(folder: Path, settings: dict[str, Any]) -> None:
         )
 
 
-def _copy_rest(model: Path, folder: Path) -> None:
-    """The tokenizer's and the model's own files, unchanged, in place of what the builder wrote."""
-    for name in TOKENIZER_FILES:
-        (folder / name).unlink(missing_ok=True)
-    copy_tokenizer(model, folder)
-    for name in COPIED:
-        if (model / name).is_file():
-            shutil.copyfile(model / name, folder / name)
-
-
 def _proved(config: OnnxConfig, folder: Path) -> Figures:
     num_bytes = sum(file.stat().st_size for file in folder.glob("model.onnx*"))
     say(f"export: model.onnx {num_bytes / 1e6:,.1f} MB; proving parity")
@@ -107,7 +96,7 @@ def _proved(config: OnnxConfig, folder: Path) -> Figures:
     figures = {
         "file": "model.onnx",
         "num_bytes": num_bytes,
-        "bits_per_weight": round(8 * num_bytes / _num_weights(config.model), 3),
+        "bits_per_weight": round(8 * num_bytes / num_weights(config.model), 3),
         "parity": parity,
     }
     if warning := loss_warning(figures):
@@ -115,15 +104,6 @@ def _proved(config: OnnxConfig, folder: Path) -> Figures:
     run = "    dilmac chat --model ."
     write_card(folder, config, figures, library="onnxruntime", run=run)
     return figures
-
-
-def _num_weights(folder: Path) -> int:
-    """Weights of a model, a tied table once; counted without loading any."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    with torch.device("meta"):
-        return int(AutoModelForCausalLM.from_config(read_config(folder)).num_parameters())
 
 
 def prove_onnx(config: OnnxConfig, folder: Path) -> Figures:

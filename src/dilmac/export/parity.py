@@ -34,7 +34,7 @@ TOP = 64  # tokens of each position that are compared
 BOUNDS = {"f32": 0.001, "f16": 0.05, "bf16": 0.4}
 # In ONNX Runtime (seen: fp32 0.000033 on dilmac-mini, int8 0.34, int4 5.3).
 BOUNDS |= {"fp32": 0.001}
-RUNTIMES = {"llamacpp": "llama.cpp", "onnx": "ONNX Runtime"}
+RUNTIMES = {"llamacpp": "llama.cpp", "onnx": "ONNX Runtime", "transformers": "the exported folder"}
 HALVES = {"f16": "float16", "bf16": "bfloat16"}  # their names in torch
 # Where f16 or bf16 exceeds its bound, the source itself is rounded and compared with itself: a
 # model with large weights moves further by that alone. The runtime rounds at other places, so as
@@ -231,7 +231,7 @@ def prove_ids(
                 if ours != theirs:
                     runtime = RUNTIMES[engine.spec.kind]
                     raise ParityError(
-                        f"{runtime} reads {text!r} as {theirs}, transformers as {ours}"
+                        f"{runtime} reads {text!r} as {theirs}, the model folder as {ours}"
                     )
                 if tokenizer.decode(ours) != tokenizer.normalized(text):
                     raise ParityError(f"{text!r} does not come back from its ids")

@@ -14,8 +14,10 @@ from dilmac.core import (
     sha256_of,
 )
 from dilmac.export.adapter import prove_adapter
+from dilmac.export.compressed import prove_compressed
 from dilmac.export.config import (
     AdapterConfig,
+    CompressedConfig,
     GgufConfig,
     OllamaConfig,
     OnnxConfig,
@@ -33,6 +35,7 @@ CONFIGS: dict[str, type[ProofConfig]] = {
     "gguf": GgufConfig,
     "ollama": OllamaConfig,
     "onnx": OnnxConfig,
+    "compressed": CompressedConfig,
 }
 AGAIN = "export it again"
 
@@ -83,6 +86,8 @@ def _proved_again(artifact: Artifact, config: VerifyConfig) -> Figures:
     file = config.folder / artifact.figures["file"]
     if isinstance(made_by, OnnxConfig):
         return prove_onnx(made_by, config.folder)
+    if isinstance(made_by, CompressedConfig):
+        return prove_compressed(made_by, config.folder)
     if isinstance(made_by, AdapterConfig):
         return prove_adapter(made_by, file)
     return prove(made_by, file)

@@ -25,6 +25,7 @@ from .catalogue.suggest import suggest_model as suggest_model
 from .checkpoint import load_model as load_model
 from .checkpoint import read_config as read_config
 from .checkpoint import require_model_folder as require_model_folder
+from .checkpoint import require_plain_weights as require_plain_weights
 from .checkpoint import round_weights as round_weights
 from .checkpoint import save_model as save_model
 from .classifier import is_classifier as is_classifier

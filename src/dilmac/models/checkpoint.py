@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from dilmac.core import DilmacError, InputError, write_json
+from dilmac.core import DilmacError, InputError, MissingDependencyError, write_json
 from dilmac.models.stored import require_sound_weights
 
 if TYPE_CHECKING:
@@ -47,6 +47,21 @@ def require_model_folder(folder: Path) -> dict[str, Any]:
         )
     require_sound_weights(folder)
     return config
+
+
+def require_plain_weights(settings: dict[str, Any], where: Path) -> None:
+    """Refuse packed weights, of which nothing else can be made.
+
+    Raises:
+        InputError: config.json says that they are quantized.
+    """
+    if packed := settings.get("quantization_config"):
+        method = packed.get("quant_method") if isinstance(packed, dict) else packed
+        raise InputError(
+            f"its weights are quantized already ({method})",
+            where=where,
+            mend="give the folder that it was made from",
+        )
 
 
 def read_config(folder: Path) -> Any:
@@ -115,6 +130,7 @@ def loading(folder: Path, what: str) -> Iterator[None]:
 
     Raises:
         InputError: it is no loadable `what`.
+        MissingDependencyError: its quantized weights need a package that is not installed.
     """
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
@@ -125,6 +141,13 @@ def loading(folder: Path, what: str) -> Iterator[None]:
     except known as error:
         first_lines = " ".join(" ".join(str(error).strip().splitlines()[:2]).split())
         raise InputError(f"no loadable {what} ({first_lines})", where=folder) from error
+    except ImportError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise MissingDependencyError(
+            f"cannot be loaded ({reason})",
+            where=folder,
+            mend="weights in compressed-tensors' form need pip install 'dilmac[compressed]'",
+        ) from error
 
 
 def require_weights(folder: Path, what: str, missing: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from dilmac.core import InputError
-from dilmac.models import hub_name, read_config, require_model_folder
+from dilmac.models import hub_name, read_config, require_model_folder, require_plain_weights
 from dilmac.tokenizer import TOKENIZER_FILES, Side, folder_of, open_side
 from dilmac.transplant.architectures import Layout, Settings, find_layout, require_known
 from dilmac.transplant.stream import Checkpoint, open_checkpoint
@@ -44,6 +44,7 @@ def open_source(folder: Path) -> Source:
         InputError: an unknown architecture, missing or damaged weights, or no tokenizer.
     """
     settings = require_model_folder(folder)
+    require_plain_weights(settings, folder)
     require_known(settings, folder / "config.json")
     checkpoint = open_checkpoint(folder)
     read = read_config(folder)

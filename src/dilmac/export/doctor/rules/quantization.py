@@ -36,6 +36,15 @@ def rows_of_folder(folder: ModelFolder) -> Iterator[Finding]:
     matrices = [t for t in folder.tensors.values() if len(t.shape) == 2 and "lora_" not in t.name]
     if not folder.config:
         return
+    if packed := folder.config.get("quantization_config"):
+        yield Finding(
+            "note",
+            "config.json",
+            f"matrices are quantized already ({packed.get('quant_method', 'no method is named')})",
+            GGML,
+            "give those runtimes a file made from the folder before that",
+        )
+        return
     odd = [tensor for tensor in matrices if tensor.shape[1] % BLOCK]
     if odd:
         lengths = sorted({str(tensor.shape[1]) for tensor in odd}, key=int)

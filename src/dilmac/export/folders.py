@@ -1,0 +1,32 @@
+"""What exports that are folders have in common."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from dilmac.models import read_config
+from dilmac.tokenizer import TOKENIZER_FILES, copy_tokenizer
+
+# Decoders without experts or eyes, which the tests of both compared.
+DENSE = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
+
+
+def copy_rest(model: Path, folder: Path, names: Iterable[str]) -> None:
+    """The tokenizer's files and those of `names`, unchanged, in place of what a library wrote."""
+    for name in (*TOKENIZER_FILES, *names):
+        (folder / name).unlink(missing_ok=True)
+    copy_tokenizer(model, folder)
+    for name in names:
+        if (model / name).is_file():
+            shutil.copyfile(model / name, folder / name)
+
+
+def num_weights(folder: Path) -> int:
+    """Weights of a model, a tied table once; counted without loading any."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return int(AutoModelForCausalLM.from_config(read_config(folder)).num_parameters())
