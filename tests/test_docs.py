@@ -11,6 +11,7 @@ from dilmac.estimate import RecipeEstimateConfig
 from dilmac.evaluate import CompareRunsConfig, EvaluateConfig
 from dilmac.export import (
     AdapterConfig,
+    CompressedConfig,
     DoctorConfig,
     GgufConfig,
     OllamaConfig,
@@ -52,6 +53,7 @@ PAGES: dict[str, type[BaseModel] | tuple[type[BaseModel], ...]] = {
     "export-gguf": GgufConfig,
     "export-ollama": OllamaConfig,
     "export-onnx": OnnxConfig,
+    "export-compressed": CompressedConfig,
     "export-verify": VerifyConfig,
     "doctor": DoctorConfig,
     "chat": ChatConfig,

