@@ -186,7 +186,7 @@ def test_models_whose_rows_cannot_share_a_cache_take_turns(tiny: LlamaForCausalL
     torch.manual_seed(0)
     sliding = MistralForCausalLM(MistralConfig(**SHAPE, sliding_window=6)).eval()
     assert can_share(tiny) and not can_share(sliding)
-    owner = Scheduler(sliding, 4, NOTHING)
+    owner = Scheduler(lambda: sliding, 4)
 
     def asked(length: int) -> Request:
         parts = torch.tensor([list(range(1, 1 + length))]).split(4, 1)

@@ -36,6 +36,7 @@ class Request:
         self.cache: Any = None
         self.last = 0
         self.is_left = False
+        self.suppressed = chooser.suppressed
         self._chooser, self._is_cancelled = chooser, is_cancelled
 
     def is_over(self) -> bool:

@@ -10,7 +10,6 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel, StoppingCriteriaList
 
 from dilmac.engines.batch import Request, read
-from dilmac.engines.choosing import Array
 from dilmac.engines.interface import READING, Token
 
 # The answer with the best sum of log-probabilities / tokens ** LENGTH_PENALTY is taken: at 1 it is
@@ -22,7 +21,6 @@ PART = 128  # tokens of an answer that are read at once for their log-probabilit
 def search(
     model: PreTrainedModel,
     request: Request,
-    suppressed: Array,
     goes_on: Callable[[], bool],
 ) -> None:
     """Answer a request of which all but the last part is read; its tokens come out at the end.
@@ -40,7 +38,7 @@ def search(
         return torch.full((len(ids),), is_ended, device=ids.device)
 
     rest = request.parts[0]
-    tokens = _best(model, request, rest, suppressed, step)
+    tokens = _best(model, request, rest, step)
     if is_ended:
         return
     stop = next((n for n, row in enumerate(tokens) if row in request.sampling.stop_ids), None)
@@ -55,7 +53,6 @@ def _best(
     model: PreTrainedModel,
     request: Request,
     rest: torch.Tensor,
-    suppressed: Array,
     step: Callable[..., torch.Tensor],
 ) -> list[int]:
     """Tokens of the best answer [at most `request.room`], its stop among them."""
@@ -72,7 +69,7 @@ def _best(
         max_new_tokens=request.room,
         eos_token_id=list(request.sampling.stop_ids) or [-1],  # none
         pad_token_id=0,
-        suppress_tokens=suppressed.tolist() or None,
+        suppress_tokens=request.suppressed.tolist() or None,
     )
     answer: Any = model.generate(
         input_ids=ids,

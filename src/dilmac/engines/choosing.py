@@ -27,7 +27,7 @@ class Chooser:
         """`suppressed` [rows that are never chosen]."""
         self._sampling = sampling
         self._seen = {*prompt}
-        self._suppressed = suppressed
+        self.suppressed = suppressed
         self._generator = np.random.default_rng(sampling.seed)
 
     def __call__(self, logits: Array) -> Token:
@@ -37,7 +37,7 @@ class Chooser:
             DilmacError: the logits are no numbers.
         """
         open_to_choice = self._penalized(logits)
-        open_to_choice[self._suppressed] = -np.inf
+        open_to_choice[self.suppressed] = -np.inf
         best = int(open_to_choice.argmax())
         if not np.isfinite(open_to_choice[best]):
             raise DilmacError(

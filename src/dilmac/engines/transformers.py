@@ -28,7 +28,10 @@ class Transformers:
         torch.set_num_threads(spec.threads or num_cpus())
         has_gpu = torch.cuda.is_available()
         device = torch.device("cuda" if has_gpu else "cpu")
-        self.model = load_in_precision(spec.model, spec.precision, device)
+        self._scheduler = Scheduler(
+            lambda: load_in_precision(spec.model, spec.precision, device), spec.slots
+        )
+        self.model = self._scheduler.model
         self.tokenizer = Tokenizer(spec.model)
         self.prompt_batch = PROMPT_BATCH_GPU if has_gpu else PROMPT_BATCH_CPU
         self.num_rows = int(self.model.get_input_embeddings().num_embeddings)
@@ -38,7 +41,6 @@ class Transformers:
         self.model.generation_config = GenerationConfig()  # what a request says, and nothing else
         trained = int(self.model.config.max_position_embeddings)
         self.context = min(spec.context or trained, trained)
-        self._scheduler = Scheduler(self.model, spec.slots, self._suppressed)
 
     def facts(self) -> dict[str, Any]:
         return {
