@@ -23,6 +23,7 @@ import random
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -174,14 +175,18 @@ def alone(
     command = [sys.executable, str(RAW), *arguments, str(chosen.tokens)]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     ours, theirs = [], []
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, **pipes) as process:
+    with (
+        tempfile.TemporaryFile("w+") as said,
+        subprocess.Popen(command, stderr=said, **pipes) as process,
+    ):
         if process.stdin is None or process.stdout is None:
             raise AssertionError("no pipes")
         for turn in range(chosen.turns + 1):
             print(json.dumps(prompt), file=process.stdin, flush=True)
             answer = process.stdout.readline()
             if not answer:
-                raise SystemExit(f"{variant.name}: its own loop died")
+                said.seek(0)
+                raise SystemExit(f"{variant.name}, its own loop: {said.read()[-2000:]}")
             mine = seconds(engine, prompt, chosen.tokens)[0]
             if turn:  # the first does what is done once
                 ours.append(mine)

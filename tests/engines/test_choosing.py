@@ -144,7 +144,24 @@ def test_logits_that_are_no_numbers_are_refused(value: float, temperature: float
         Chooser(Sampling(temperature=temperature), NONE)(logits)
 
 
-@given(st.lists(st.floats(-9, 9), min_size=1, max_size=30), st.integers(1, 40))
+def test_a_row_that_is_never_chosen_may_be_no_number() -> None:
+    logits = random_logits(1)
+    expected = Chooser(Sampling(temperature=0), np.array([9]))(logits).logprob
+    logits[9] = -np.inf
+    without = Chooser(Sampling(temperature=0), np.array([9]))(logits).logprob
+    logits[9] = np.nan
+    found = Chooser(Sampling(temperature=0), np.array([9]))(logits).logprob
+    assert found == pytest.approx(without) and found != pytest.approx(expected)
+
+
+@pytest.mark.parametrize("top_p", [0.5, 1.0])
+def test_hardly_any_temperature_is_none(top_p: float) -> None:
+    chooser = Chooser(Sampling(temperature=1e-46, top_k=0, top_p=top_p), NONE)
+    logits = random_logits(3)
+    assert chooser(logits).id == int(logits.argmax())
+
+
+@given(st.lists(st.floats(-9, 9), min_size=1, max_size=30), st.integers(0, 40))
 def test_the_largest_are_those_of_a_sort(values: list[float], number: int) -> None:
     found = largest(np.array(values), number)
     assert [values[place] for place in found] == sorted(values, reverse=True)[:number]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +119,33 @@ def test_room_that_is_not_yet_written_is_not_read(backend, monkeypatch: pytest.M
     passage.read([1, 5, 6])
     with pytest.raises(ValueError, match="5 tokens in room for 4"):
         passage.read([7, 8])
+
+
+def test_room_grows_with_the_text_and_nothing_is_lost(
+    backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dilmac.engines import onnx_cache
+
+    ids = [1, *range(300, 399)]
+    whole = onnx_cache.Passage(backend.graph, len(ids)).read(ids).copy()
+    monkeypatch.setattr(onnx_cache, "LEAST_ROOM", 4)
+    passage = onnx_cache.Passage(backend.graph, len(ids))
+    rooms = set()
+    for place, row in enumerate(ids):
+        found = passage.read([row])[0]
+        np.testing.assert_allclose(found, whole[place], atol=1e-4)
+        rooms.add(passage._mask.shape[1])
+    assert rooms == {4, 10, 22, 46, 94, 100}
+
+
+def test_it_loads_no_torch(folder: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from dilmac.engines import EngineSpec;"
+        "from dilmac.engines.worker import load;"
+        f"load(EngineSpec(kind='onnx', model=Path({str(folder)!r})));"
+        "assert not {'torch', 'transformers'} & {*sys.modules}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_graph_that_copies_its_cache_is_refused(folder: Path, tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 from transformers.cache_utils import DynamicLayer
 
-from dilmac.core import InputError
+from dilmac.core import DilmacError, InputError
 from dilmac.engines import EngineSpec, Sampling, Token, scheduler
 from dilmac.engines.batch import Batch, Request, can_share, new_cache, read
-from dilmac.engines.choosing import Chooser
+from dilmac.engines.choosing import Array, Chooser
 from dilmac.engines.growing import ROOM, GrowingLayer
 from dilmac.engines.interface import Progress
 from dilmac.engines.scheduler import Scheduler
@@ -213,3 +213,54 @@ def test_a_cache_with_room_holds_what_transformers_own_does() -> None:
         for ours, theirs in zip(given, expected, strict=True):
             assert torch.equal(ours, theirs)
     assert room is not None and room.get_seq_length() == plain.get_seq_length()
+
+
+def test_the_thread_that_decodes_loads_the_model(tiny: LlamaForCausalLM) -> None:
+    seen: list[tuple[int, bool]] = []
+
+    def load() -> LlamaForCausalLM:
+        seen.append((threading.get_ident(), torch.is_inference_mode_enabled()))
+        return tiny
+
+    owner = Scheduler(load, 1)
+    assert seen == [(owner.call(threading.get_ident), False)]
+    assert seen[0][0] != threading.get_ident()
+    assert owner.call(torch.is_inference_mode_enabled)
+
+
+def test_a_model_that_cannot_be_loaded_leaves_no_thread() -> None:
+    def load() -> LlamaForCausalLM:
+        loading.append(threading.current_thread())
+        raise InputError("no such model")
+
+    loading: list[threading.Thread] = []
+    with pytest.raises(InputError, match="no such model"):
+        Scheduler(load, 1)
+    loading[0].join(30)
+    assert not loading[0].is_alive()
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_an_answer_without_numbers_ends_with_the_reason_and_no_other(
+    tiny: LlamaForCausalLM, is_first: bool
+) -> None:
+    owner = Scheduler(lambda: tiny, 4)
+    made = 0
+
+    class Broken(Chooser):
+        def __call__(self, logits: Array) -> Token:
+            nonlocal made
+            made += 1
+            return super().__call__(logits * np.nan if is_first or made > 3 else logits)
+
+    requests = [
+        Request((torch.tensor([[1, 2, 3]]),), GREEDY, 8, kind(GREEDY, NOTHING), bool)
+        for kind in (Broken, Chooser)
+    ]
+    sound = []
+    other = threading.Thread(target=lambda: sound.extend(owner.answer(requests[1])))
+    other.start()
+    with pytest.raises(DilmacError, match="which is no number"):
+        list(owner.answer(requests[0]))
+    other.join(60)
+    assert len(ids_of(sound)) == 8 and sound[-1] == "length"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dilmac.core import InputError
-from dilmac.engines import EngineSpec
+from dilmac.engines import EngineSpec, worker
 from dilmac.engines.worker import Outbox, load
 
 
@@ -36,7 +37,7 @@ def test_what_comes_while_another_message_is_sent_goes_together() -> None:
     outbox = Outbox(connection)  # type: ignore[arg-type]
     outbox.put(token(0))
     while not connection.sent:
-        pass
+        time.sleep(0.01)
     for number in range(1, 100):
         outbox.put(token(number))
     outbox.put({"event": "done", "id": 1, "reason": "stop"})
@@ -46,6 +47,25 @@ def test_what_comes_while_another_message_is_sent_goes_together() -> None:
     found = [message for messages in connection.sent for message in messages]
     assert found[:-1] == [token(number) for number in range(100)]
     assert found[-1]["event"] == "done"
+
+
+def test_tokens_wait_for_each_other_and_the_end_waits_for_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker, "PAUSE_SECONDS", 3600)
+    connection = Connection()
+    connection.may_go.set()
+    outbox = Outbox(connection)  # type: ignore[arg-type]
+    outbox.put(token(0))
+    while not connection.sent:
+        time.sleep(0.01)
+    outbox.put(token(1))
+    time.sleep(0.2)
+    assert connection.sent == [[token(0)]]
+    end = {"event": "done", "id": 1, "reason": "stop"}
+    outbox.put(end)
+    outbox.close()
+    assert [messages for messages in connection.sent if messages] == [[token(0)], [token(1), end]]
 
 
 def test_every_message_arrives_in_its_order_over_a_real_socket() -> None:

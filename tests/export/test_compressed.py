@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,23 @@ from transformers import AutoModelForCausalLM
 
 from dilmac import cli
 from dilmac.core import InputError, MissingDependencyError
+from dilmac.engines.precision import load_in_precision
 from dilmac.export import (
     CompressedConfig,
     DoctorConfig,
     GgufConfig,
+    OllamaConfig,
     OnnxConfig,
     VerifyConfig,
     examine_model,
     export_compressed,
     export_gguf,
+    export_ollama,
     export_onnx,
     verify_export,
 )
 from dilmac.models import load_model
+from dilmac.training import FinetuneConfig, finetune
 
 pytest.importorskip("compressed_tensors", reason="needs the extra `compressed`")
 IDS = torch.tensor([[1, *range(300, 360)]])
@@ -38,16 +43,25 @@ def config_for(model: Path, out: Path, **changes: Any) -> CompressedConfig:
     return CompressedConfig.model_validate({"model": model, "out": out, **FEW, **changes})
 
 
+KINDS = [("qwen3", "w4a16"), ("qwen2", "w8a8"), ("mistral", "w4a16"), ("llama", "w8a8")]
+
+
+@pytest.fixture(scope="module", params=KINDS, ids="-".join)
+def exported(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    sample_tokenizer: Path,
+) -> Path:
+    """A folder of the type's name, beside `model`, which it was made from."""
+    kind, storage = request.param
+    folder = tmp_path_factory.mktemp("compressed")
+    made = make_model(folder / "model", sample_tokenizer, kind)
+    return export_compressed(config_for(made, folder / storage, type=storage)).path
+
+
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, sample_tokenizer: Path) -> Path:
-    folder = tmp_path_factory.mktemp("compressed") / "model"
-    return make_model(folder, sample_tokenizer, "qwen3")
-
-
-@pytest.fixture(scope="module", params=["w4a16", "w8a8"])
-def exported(request: pytest.FixtureRequest, model: Path) -> Path:
-    config = config_for(model, model.parent / request.param, type=request.param)
-    return export_compressed(config).path
+def model(exported: Path) -> Path:
+    return exported.parent / "model"
 
 
 def unpacked(weights: dict[str, torch.Tensor], name: str) -> np.ndarray[Any, Any]:
@@ -116,14 +130,21 @@ def test_it_is_proved_verified_and_sound(exported: Path, model: Path) -> None:
 
 def test_nothing_is_made_of_what_is_quantized_already(exported: Path, tmp_path: Path) -> None:
     few: dict[str, Any] = {"model": exported, "out": tmp_path / "out", **FEW}
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"instruction": "Kim?", "response": "Ben."}\n', encoding="utf-8")
     for verb, config in (
         (export_gguf, GgufConfig(**few)),
+        (export_ollama, OllamaConfig(**few, weights="folder")),
         (export_onnx, OnnxConfig(**few)),
         (export_compressed, CompressedConfig(**few)),
+        (finetune, FinetuneConfig(model=exported, data=data, out=tmp_path / "out")),
     ):
         with pytest.raises(InputError, match="quantized already"):
             verb(config)
-    assert not list(tmp_path.iterdir())
+    for precision in ("int8", "bnb8"):
+        with pytest.raises(InputError, match="quantized already"):
+            load_in_precision(exported, precision, torch.device("cpu"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_cannot_be_compressed_is_refused(sample_tokenizer: Path, tmp_path: Path) -> None:
@@ -139,20 +160,19 @@ def test_what_cannot_be_compressed_is_refused(sample_tokenizer: Path, tmp_path: 
 def test_a_missing_package_is_said_with_its_mend(
     exported: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sys
-
-    for name in [name for name in sys.modules if name.partition(".")[0] == "compressed_tensors"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "compressed_tensors", None)
-    monkeypatch.setattr(
-        "transformers.quantizers.quantizer_compressed_tensors.is_compressed_tensors_available",
-        lambda: False,
-    )
+    monkeypatch.setitem(sys.modules, "compressed_tensors.quantization", None)
     with pytest.raises(MissingDependencyError) as caught:
         export_compressed(config_for(model, tmp_path / "out"))
     assert caught.value.mend == "pip install 'dilmac[compressed]'"
-    with pytest.raises(MissingDependencyError, match="cannot be loaded"):
+    assert not (tmp_path / "out").exists()
+
+    def without(*_: Any, **__: Any) -> None:
+        raise ImportError("compressed-tensors>=0.15.0 is required")
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", without)
+    with pytest.raises(MissingDependencyError, match="cannot be loaded") as caught:
         load_model(exported)
+    assert caught.value.mend == "pip install 'dilmac[compressed]'"
 
 
 def test_tied_tables_are_written_once_and_talk(

@@ -1,7 +1,7 @@
 """The apostrophe and the suffix after it."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dilmac.turkish import is_suffix, normalize_apostrophes, split_suffix
@@ -90,6 +90,7 @@ def test_a_closed_quotation_does_not_matter() -> None:
     assert normalize_apostrophes("‘güzel’ şehir, Ali’nin") == "‘güzel’ şehir, Ali'nin"
 
 
+@example("5´AʼA")  # U+02BC is a letter to Unicode
 @given(st.text(MARKS + "′Alinde 5.-\n“”", max_size=60) | st.text(max_size=60))
 def test_normalize_changes_marks_only_and_once(text: str) -> None:
     once = normalize_apostrophes(text)

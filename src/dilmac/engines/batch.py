@@ -11,6 +11,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+from dilmac.core import DilmacError
 from dilmac.engines.choosing import Array, Chooser
 from dilmac.engines.growing import GrowingLayer
 from dilmac.engines.interface import FinishReason, Progress, Sampling, Token
@@ -47,8 +48,15 @@ class Request:
         return self.is_left
 
     def choose(self, logits: Array) -> bool:
-        """Give out the next token by its logits [rows]; whether another one is to follow."""
-        token = self._chooser(logits)
+        """Give out the next token by its logits [rows]; whether another one is to follow.
+
+        Where there is none to choose, this answer ends with the reason, and no other.
+        """
+        try:
+            token = self._chooser(logits)
+        except DilmacError as error:
+            self.end(error)
+            return False
         if token.id in self.sampling.stop_ids:
             self.items.put("stop")
             return False

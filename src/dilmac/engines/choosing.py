@@ -1,7 +1,8 @@
 """How one request's next token is chosen: its own seed, its own penalty, and forbidden rows.
 
-In numpy, on every device: transformers' warpers and torch's draw take eight times as long, 2.4 ms
-for a token of 32,000 rows (RESULTS.md, choosing); dilmac-mini in ONNX takes 2 to compute it.
+In numpy: on a CPU transformers' warpers and torch's draw take eight times as long, 2.4 ms for a
+token of 32,000 rows (RESULTS.md, choosing); dilmac-mini in ONNX takes 2 to compute it. On a GPU,
+from which the logits are fetched, it was not measured.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class Chooser:
                 f"the model gives {open_to_choice[best]} for the next token, which is no number",
                 mend="its weights are damaged, or too large for their type: see `dilmac doctor`",
             )
-        is_greedy = self._sampling.temperature == 0
+        # What is below float32's least number would divide by zero.
+        is_greedy = np.float32(self._sampling.temperature) == 0
         row, share = (best, 1.0) if is_greedy else self._draw(open_to_choice, best)
         self._seen.add(row)
         asked = self._sampling.logprobs
@@ -117,16 +119,17 @@ def _most_of(shares: Array, mass: float) -> Array:
 
 def largest(values: Array, number: int) -> Array:
     """Places of the largest values, largest first; of equal ones any may be left out."""
-    places = np.arange(len(values))
-    if number < len(values):
+    places = np.arange(min(number, len(values)))
+    if 0 < number < len(values):
         places = np.argpartition(values, -number)[-number:]
     return places[np.argsort(-values[places], kind="stable")]
 
 
 def _logprob(logits: Array, row: int) -> float:
     """What the model gives a row [nats]."""
-    most = logits.max()
-    return float(logits[row] - most - np.log(np.exp(logits - most).sum(dtype=np.float64)))
+    most = np.nanmax(logits)  # a row that is never chosen may be no number
+    shares = np.nan_to_num(np.exp(logits - most), nan=0.0)
+    return float(logits[row] - most - np.log(shares.sum(dtype=np.float64)))
 
 
 def suppressed_rows(told: Iterable[int], num_rows: int, num_tokens: int) -> Array:

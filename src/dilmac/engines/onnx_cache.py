@@ -16,6 +16,7 @@ import onnxruntime
 from dilmac.engines.choosing import Array
 
 PAST, PRESENT = "past_key_values.", "present."
+LEAST_ROOM = 256  # tokens
 
 
 def present_name(past: str) -> str:
@@ -35,21 +36,14 @@ class Graph:
 
 
 class Passage:
-    """What a graph has read of one text, and room for `longest` tokens.
-
-    Memory is the kernel's to give when it is first written, so room that is not used costs none.
-    """
+    """What a graph has read of one text, with room for `longest` tokens at most."""
 
     def __init__(self, graph: Graph, longest: int):
-        self._graph = graph
+        self._graph, self._longest = graph, longest
         self._binding = graph.session.io_binding()
-        shape = 1, graph.num_heads, longest, graph.head_size
-        self._buffers = [_value(np.empty(shape, np.float32)) for _ in graph.past_names]
-        for name, buffer in zip(graph.past_names, self._buffers, strict=True):
-            self._binding.bind_ortvalue_input(name, buffer)
-            self._binding.bind_ortvalue_output(present_name(name), buffer)
-        self._mask = np.ones((1, longest), np.int64)
+        self._caches: dict[str, Array] = {}
         self._logits = np.empty((1, 0, graph.num_rows), np.float32)
+        self._mask = np.ones((1, 0), np.int64)
         self._num_read = 0
 
     def read(self, ids: list[int]) -> Array:
@@ -61,8 +55,10 @@ class Passage:
             ValueError: there is no room for them.
         """
         read_then = self._num_read + len(ids)
+        if read_then > self._longest:
+            raise ValueError(f"{read_then} tokens in room for {self._longest}")
         if read_then > self._mask.shape[1]:
-            raise ValueError(f"{read_then} tokens in room for {self._mask.shape[1]}")
+            self._make_room(read_then)
         tokens, mask = _value(np.array([ids], np.int64)), _value(self._mask[:, :read_then])
         self._binding.bind_ortvalue_input("input_ids", tokens)
         self._binding.bind_ortvalue_input("attention_mask", mask)
@@ -73,6 +69,21 @@ class Passage:
         self._num_read = read_then
         logits: Array = self._logits[0]
         return logits
+
+    def _make_room(self, length: int) -> None:
+        """Buffers for `length` tokens, and as many more: a long window costs what is used of it."""
+        room = min(self._longest, max(2 * length, LEAST_ROOM))
+        shape = 1, self._graph.num_heads, room, self._graph.head_size
+        held = slice(0, self._num_read)
+        for name in self._graph.past_names:
+            buffer = np.empty(shape, np.float32)
+            if self._num_read:
+                buffer[:, :, held] = self._caches[name][:, :, held]
+            self._caches[name] = buffer
+            value = _value(buffer)
+            self._binding.bind_ortvalue_input(name, value)
+            self._binding.bind_ortvalue_output(present_name(name), value)
+        self._mask = np.ones((1, room), np.int64)
 
 
 def _value(array: Array) -> Any:

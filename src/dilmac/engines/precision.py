@@ -18,7 +18,14 @@ from transformers.utils import is_flash_attn_2_available
 
 from dilmac.core import ConfigError
 from dilmac.engines.interface import Precision
-from dilmac.models import load_model, multiplies_bf16, packed_settings, require_bitsandbytes
+from dilmac.models import (
+    load_model,
+    multiplies_bf16,
+    packed_settings,
+    require_bitsandbytes,
+    require_model_folder,
+    require_plain_weights,
+)
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 PACKED: dict[str, Literal["int8", "nf4"]] = {"bnb8": "int8", "bnb4": "nf4"}
@@ -34,6 +41,8 @@ def load_in_precision(folder: Path, asked: Precision, device: torch.device) -> P
         InputError: see `load_model`.
     """
     precision = resolve_precision(asked, device)
+    if precision == "int8" or precision in PACKED:
+        require_plain_weights(require_model_folder(folder), folder)
     if precision in PACKED:
         model = _packed(folder, PACKED[precision], device, where=f"--precision {precision}")
     elif precision == "int8":

@@ -31,12 +31,6 @@ T = TypeVar("T")
 SIGN_SECONDS = 10.0  # who waits hears this often that all is well; silence means a hung engine
 
 
-def _as_if_outside(load: Callable[[], T]) -> T:
-    """What `load` gives outside of the inference mode in which the owner of a model lives."""
-    with torch.inference_mode(False):
-        return load()
-
-
 class Scheduler:
     """Answers `slots` requests at once; others wait, in order.
 
@@ -54,8 +48,9 @@ class Scheduler:
         self._search_under_way: Request | None = None
         self._batches: list[Batch] = []
         self._last_sign = time.monotonic()
-        threading.Thread(target=self._run, daemon=True).start()
-        self.model = self.call(lambda: _as_if_outside(load))
+        loaded: Future[PreTrainedModel] = Future()
+        threading.Thread(target=self._live, args=(load, loaded), daemon=True).start()
+        self.model = loaded.result()
         self._shares = can_share(self.model)
 
     def answer(self, request: Request) -> Iterator[Token | Progress]:
@@ -84,6 +79,14 @@ class Scheduler:
 
         self._inbox.put(run)
         return future.result()
+
+    def _live(self, load: Callable[[], PreTrainedModel], loaded: Future[PreTrainedModel]) -> None:
+        try:
+            loaded.set_result(load())
+        except BaseException as error:
+            loaded.set_exception(error)
+            return
+        self._run()
 
     def _run(self) -> None:
         with torch.inference_mode():

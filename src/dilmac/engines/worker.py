@@ -47,15 +47,15 @@ class Outbox:
         self._thread.join()
 
     def _run(self) -> None:
-        is_open = True
         with contextlib.suppress(OSError):  # the other side is gone, and this process soon
-            while is_open:
+            while True:
                 lines = [self._lines.get()]
                 with contextlib.suppress(queue.Empty):
                     while True:
                         lines.append(self._lines.get_nowait())
-                is_open = None not in lines
                 self._connection.sendall(b"".join(line for line in lines if line))
+                if None in lines:
+                    return
                 self._is_urgent.wait(PAUSE_SECONDS)
                 self._is_urgent.clear()
 

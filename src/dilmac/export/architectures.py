@@ -13,7 +13,7 @@ from typing import Any
 import gguf
 
 from dilmac.core import InputError
-from dilmac.models import rope_parameters, trained_context
+from dilmac.models import require_plain_weights, rope_parameters, trained_context
 
 Settings = dict[str, Any]
 
@@ -74,8 +74,10 @@ def architecture_of(settings: Settings, folder: Path) -> Architecture:
     """The architecture that a `config.json` names, if all of it can be written.
 
     Raises:
-        InputError: it is another one, or llama.cpp's graph would compute something else.
+        InputError: it is another one, llama.cpp's graph would compute something else, or the
+            weights are quantized already.
     """
+    require_plain_weights(settings, folder)
     where = folder / "config.json"
     name = (settings.get("architectures") or ["(none)"])[0]
     if name not in ARCHITECTURES:

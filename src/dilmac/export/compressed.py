@@ -13,9 +13,9 @@ from typing import Any
 from dilmac.core import Artifact, Figures, InputError, Steps, building, say, write_json
 from dilmac.engines import EngineSpec
 from dilmac.export.card import loss_warning, write_card
-from dilmac.export.compressed_weights import compress_weights
+from dilmac.export.compressed_weights import compress_weights, scheme_for
 from dilmac.export.config import CompressedConfig
-from dilmac.export.folders import DENSE, copy_rest, num_weights
+from dilmac.export.folders import DENSE, copy_rest, num_weights, without_weights
 from dilmac.export.parity import prove_engine
 from dilmac.models import load_model, require_model_folder, require_plain_weights, with_model_folder
 from dilmac.tokenizer import Tokenizer
@@ -38,11 +38,12 @@ def export_compressed(config: CompressedConfig, *, force: bool = False) -> Artif
     settings = require_model_folder(config.model)
     require_compressible(config.model, settings)
     Tokenizer(config.model).require_fit(int(settings["vocab_size"]))
+    scheme = scheme_for(config.type, without_weights(config.model))  # before gigabytes are read
     with building("compressed", config, {"model": [config.model]}, force=force) as build:
         if build.done:
             return build.done
         with Steps(f"compressed safetensors, {config.type}", total=1, unit="models") as steps:
-            _write(config, settings, build.path)
+            _write(config, settings, scheme, build.path)
             steps.advance(1)
         return build.finish(_proved(config, build.path))
 
@@ -62,14 +63,14 @@ def require_compressible(folder: Path, settings: dict[str, Any]) -> None:
     require_plain_weights(settings, folder)
 
 
-def _write(config: CompressedConfig, settings: dict[str, Any], folder: Path) -> None:
+def _write(config: CompressedConfig, settings: dict[str, Any], scheme: Any, folder: Path) -> None:
     import torch
 
     model = load_model(config.model)
     stored = getattr(torch, str(settings.get("dtype") or settings.get("torch_dtype")), None)
     # vLLM's kernels for such weights take halves, and give them back.
     dtype = stored if stored in (torch.bfloat16, torch.float16) else torch.bfloat16
-    compressor = compress_weights(model, config.type, dtype)
+    compressor = compress_weights(model, scheme, dtype)
     model.config.dtype = dtype
     model.save_pretrained(str(folder))
     compressor.update_config(str(folder))

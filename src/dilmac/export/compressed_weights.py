@@ -16,22 +16,15 @@ SCHEMES = {"w4a16": "W4A16", "w8a8": "W8A8"}  # compressed-tensors' own names
 GROUP_SIZES = (128, 64, 32)  # weights of a row that share a scale; vLLM's kernels take these
 
 
-def compress_weights(model: Any, kind: str, dtype: Any) -> Any:
-    """Compress all matrices of a model in float32, in place; what stays apart is put into `dtype`.
-
-    Returns compressed-tensors' `ModelCompressor`, which writes its part of config.json.
+def scheme_for(kind: str, model: Any) -> Any:
+    """compressed-tensors' scheme; `model` may be without weights.
 
     Raises:
         MissingDependencyError: compressed-tensors is not installed.
         InputError: rows of a length that no group size divides.
     """
     try:
-        from compressed_tensors.compressors import ModelCompressor
-        from compressed_tensors.quantization import (
-            QuantizationConfig,
-            apply_quantization_config,
-            preset_name_to_scheme,
-        )
+        from compressed_tensors.quantization import preset_name_to_scheme
     except ImportError as error:
         raise MissingDependencyError(
             "needs compressed-tensors",
@@ -41,6 +34,17 @@ def compress_weights(model: Any, kind: str, dtype: Any) -> Any:
     scheme = preset_name_to_scheme(SCHEMES[kind], ["Linear"])
     if scheme.weights.strategy == "group":
         scheme.weights.group_size = _group_size(model)
+    return scheme
+
+
+def compress_weights(model: Any, scheme: Any, dtype: Any) -> Any:
+    """Compress all matrices of a model in float32, in place; what stays apart is put into `dtype`.
+
+    Returns compressed-tensors' `ModelCompressor`, which writes its part of config.json.
+    """
+    from compressed_tensors.compressors import ModelCompressor
+    from compressed_tensors.quantization import QuantizationConfig, apply_quantization_config
+
     settings = QuantizationConfig(
         config_groups={"group_0": scheme}, ignore=["lm_head"], quantization_status="initialized"
     )

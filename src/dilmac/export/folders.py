@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from dilmac.models import read_config
 from dilmac.tokenizer import TOKENIZER_FILES, copy_tokenizer
 
-# Decoders without experts or eyes, which the tests of both compared.
+# Decoders without experts or eyes.
 DENSE = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 
 
@@ -23,10 +24,15 @@ def copy_rest(model: Path, folder: Path, names: Iterable[str]) -> None:
             shutil.copyfile(model / name, folder / name)
 
 
-def num_weights(folder: Path) -> int:
-    """Weights of a model, a tied table once; counted without loading any."""
+def without_weights(folder: Path) -> Any:
+    """The model of a folder with all shapes and no numbers (on torch's `meta` device)."""
     import torch
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        return int(AutoModelForCausalLM.from_config(read_config(folder)).num_parameters())
+        return AutoModelForCausalLM.from_config(read_config(folder))
+
+
+def num_weights(folder: Path) -> int:
+    """Weights of a model, a tied table once; counted without loading any."""
+    return int(without_weights(folder).num_parameters())

@@ -23,7 +23,7 @@ from dilmac.export.parity import last_rows, prove
 from dilmac.export.quantize import K_QUANTS, find_quantizer, quantize_gguf, warn_of_short_rows
 from dilmac.export.tensors import Weights, interleaved, plan_tensors
 from dilmac.export.vocabulary import add_suppressed, add_vocabulary, read_vocabulary
-from dilmac.models import load_model, require_model_folder, require_plain_weights, with_model_folder
+from dilmac.models import load_model, require_model_folder, with_model_folder
 from dilmac.tokenizer import copy_tokenizer
 
 FILE_TYPES = {
@@ -43,7 +43,6 @@ def export_gguf(config: GgufConfig, *, force: bool = False) -> Artifact:
     """
     config = with_model_folder(config)
     settings = require_model_folder(config.model)
-    require_plain_weights(settings, config.model)
     architecture_of(settings, config.model)
     with building("gguf", config, {"model": [config.model]}, force=force) as build:
         if build.done:

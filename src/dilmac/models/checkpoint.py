@@ -102,6 +102,7 @@ def load_model(
 
     Raises:
         InputError: see `require_model_folder`; or the weights do not fit the config.
+        MissingDependencyError: they are quantized, and need a package that is not installed.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
@@ -146,7 +147,7 @@ def loading(folder: Path, what: str) -> Iterator[None]:
         raise MissingDependencyError(
             f"cannot be loaded ({reason})",
             where=folder,
-            mend="weights in compressed-tensors' form need pip install 'dilmac[compressed]'",
+            mend="pip install 'dilmac[compressed]'" if "compressed" in reason else None,
         ) from error
 
 

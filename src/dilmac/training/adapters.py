@@ -15,7 +15,13 @@ from typing import Any
 from peft import PeftModel
 
 from dilmac.core import Artifact, Figures, InputError, building, unknown_key, write_json
-from dilmac.models import load_model, require_model_folder, with_model_folder, write_model_card
+from dilmac.models import (
+    load_model,
+    require_model_folder,
+    require_plain_weights,
+    with_model_folder,
+    write_model_card,
+)
 from dilmac.tokenizer import Tokenizer, copy_tokenizer
 from dilmac.training.adapter_configs import (
     ListAdaptersConfig,
@@ -103,7 +109,7 @@ def merge_named_adapter(config: MergeAdapterConfig, *, force: bool = False) -> A
         DilmacError: merged or saved, the logits are others.
     """
     config = with_model_folder(config)
-    require_model_folder(config.model)
+    require_plain_weights(require_model_folder(config.model), config.model)
     adapter = _chosen(config)
     inputs = {"model": [config.model], "adapters": [adapter.folder]}
     with building("model", config, inputs, force=force) as build:

@@ -14,6 +14,7 @@ from dilmac.models import (
     load_model,
     require_bitsandbytes,
     require_model_folder,
+    require_plain_weights,
     with_model_folder,
     write_model_card,
 )
@@ -59,7 +60,7 @@ def finetune(config: FinetuneConfig, *, force: bool = False) -> Artifact:
         MissingDependencyError: `--method qlora` or `--log-to` need a package that is missing.
     """
     config = with_model_folder(config)
-    require_model_folder(config.model)
+    require_plain_weights(require_model_folder(config.model), config.model)
     metric = import_metric(config.metric) if config.metric else None
     _require_packages(config)
     data = _read(config)

@@ -22,6 +22,7 @@ from dilmac.evaluate import measure_bits
 from dilmac.models import (
     load_model,
     require_model_folder,
+    require_plain_weights,
     trained_context,
     with_longer_context,
     write_model_card,
@@ -40,6 +41,7 @@ def rescale(config: RescaleConfig, *, force: bool = False) -> Artifact:
         ConfigError: the context is not longer, or the model's positions cannot be stretched.
     """
     settings = require_model_folder(config.model)
+    require_plain_weights(settings, config.model)
     if "max_position_embeddings" not in settings:
         raise InputError("names no context", where=config.model / "config.json")
     changed = with_longer_context(settings, config.context, config.type)

@@ -94,7 +94,10 @@ def split_suffix(word: str) -> tuple[str, str] | None:
 
 
 # The rare character first: the stem is then read backwards from it, which is three times as fast.
-_CANDIDATE = re.compile(rf"(?<=[\w.])[{_OTHER_MARKS}](?P<suffix>[^\W\d_]{{1,24}})(?![\w{MARKS}])")
+# U+02BC is a letter to Unicode, and a mark here.
+_CANDIDATE = re.compile(
+    rf"(?<=[\w.])[{_OTHER_MARKS}](?P<suffix>[^\W\d_{_OTHER_MARKS}]{{1,24}})(?![\w{MARKS}])"
+)
 _STEM_AT_END = re.compile(rf"[\w.&{MARKS}-]+$")
 _STEM_CHARACTERS = 64
 # An opening quotation mark stands before a word, a closing one after it.

@@ -16,6 +16,7 @@ from dilmac.evaluate import Classifier, classification_figures
 from dilmac.models import (
     require_bitsandbytes,
     require_model_folder,
+    require_plain_weights,
     with_model_folder,
     write_model_card,
 )
@@ -57,7 +58,7 @@ def classify_train(config: ClassifyConfig, *, force: bool = False) -> Artifact:
         MissingDependencyError: `--method qlora` without bitsandbytes.
     """
     config = with_model_folder(config)
-    require_model_folder(config.model)
+    require_plain_weights(require_model_folder(config.model), config.model)
     if config.method == "qlora":
         require_bitsandbytes("--method qlora")
     parts = read_parts(config)
