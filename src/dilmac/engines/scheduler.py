@@ -6,8 +6,9 @@ What else asks for the model (scores) is done between two turns, and a beam sear
 one at each of its steps.
 
 dilmac-mini, fp32, one core, greedy, 64 tokens each, 1, 4 and 16 answers at once [tokens/s of
-processor time, in all; by turns, the better of two]: 55, 113 and 273 here, 36, 95 and 255 in
-transformers' own continuous batching, which has one seed for all requests, besides.
+processor time, in all; by turns, the better of two; by a script that was not kept]: 55, 113 and 273
+here, 36, 95 and 255 in transformers' own continuous batching, which has one seed for all requests,
+besides.
 """
 
 from __future__ import annotations
