@@ -1,9 +1,9 @@
 """The precision in which the transformers engine runs a model, and the attention that fits it.
 
-dilmac-mini on two cores with AVX2 and without bf16, 1 and 16 answers at once [tokens/s]: fp32 48 and
-295, bf16 73 and 224, int8 66 and 431 (RESULTS.md, engines). By a script that was not kept: on 2,048
-tokens of prose int8 is 0.05 nats from fp32 (KL) and takes the same best token at 80 % of the places;
-a head left in fp32 gains 0.005.
+dilmac-mini on two cores with AVX2 and without bf16, 1 and 16 answers at once [tokens/s]: fp32 48
+and 295, bf16 73 and 224, int8 66 and 431 (RESULTS.md, engines). By a script that was not kept: on
+2,048 tokens of prose int8 is 0.05 nats from fp32 (KL) and takes the same best token at 80 % of the
+places; a head left in fp32 gains 0.005.
 """
 
 from __future__ import annotations
