@@ -68,7 +68,7 @@ def _write(config: CompressedConfig, settings: dict[str, Any], scheme: Any, fold
 
     model = load_model(config.model)
     stored = getattr(torch, str(settings.get("dtype") or settings.get("torch_dtype")), None)
-    # vLLM's kernels for such weights take halves, and give them back.
+    # What the 16 of w4a16 says; a model in float32 becomes bf16.
     dtype = stored if stored in (torch.bfloat16, torch.float16) else torch.bfloat16
     compressor = compress_weights(model, scheme, dtype)
     model.config.dtype = dtype
@@ -98,7 +98,7 @@ def _proved(config: CompressedConfig, folder: Path) -> Figures:
 def prove_compressed(config: CompressedConfig, folder: Path) -> Figures:
     """Compare what transformers computes from the folder with the one that it was made from.
 
-    w8a8 rounds what goes into a matrix, too, and transformers does as vLLM does.
+    Of w8a8 transformers rounds what goes into a matrix, too.
 
     Raises:
         ParityError: an id differs, or a text does not round-trip.

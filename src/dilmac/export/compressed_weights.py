@@ -13,7 +13,7 @@ from typing import Any
 from dilmac.core import InputError, MissingDependencyError
 
 SCHEMES = {"w4a16": "W4A16", "w8a8": "W8A8"}  # compressed-tensors' own names
-GROUP_SIZES = (128, 64, 32)  # weights of a row that share a scale; vLLM's kernels take these
+GROUP_SIZES = (128, 64, 32)  # weights of a row that share a scale; 128 is the scheme's own
 
 
 def scheme_for(kind: str, model: Any) -> Any:
